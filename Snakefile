@@ -1,0 +1,24 @@
+# From lumbar MRI volumes to segmentation tables. Each stage's rules stand in the file of its name.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"  # config, volumes, helpers
+include: "workflow/rules/data.smk"  # 0 the phantom dataset, or a download
+include: "workflow/rules/slices.smk"  # 1 sagittal slices as PNG
+include: "workflow/rules/labels.smk"  # 2 class masks: the paper's APTA, or exact
+include: "workflow/rules/manifest.smk"  # 3, 4 class weights and the filter
+include: "workflow/rules/train.smk"  # 5, 6 split and training
+include: "workflow/rules/evaluate.smk"  # 7, 8 prediction and metrics
+include: "workflow/rules/report.smk"  # 9 tables and figures
+
+
+rule all:
+    input:
+        rules.tables.input,
+        rules.figures.input,
+    default_target: True

@@ -1,0 +1,64 @@
+# Stages 7 and 8. In: a trained network and the slices of its test set. Out: class masks, the sums that
+# the released metrics need, whole volumes on the source grid where the split is by patients, and
+# metrics of each image, class and volume.
+
+
+rule predict:
+    """Segment the test images, and every slice of the test volumes of a patient split."""
+    input:
+        model="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.keras",
+        about="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json",
+        split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
+        slices=get_slice_tables,
+        labels=get_label_tables,
+        library=get_library("predict"),
+    output:
+        pictures=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions"),
+        volumes=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/volumes"),
+        table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
+    log:
+        "results/logs/predict/{experiment}/{sequence}/{fold}-{seed}.log",
+    benchmark:
+        "results/benchmarks/predict/{experiment}/{sequence}/{fold}-{seed}.tsv"
+    params:
+        kind=get_split_kind,
+        slice_folder=get_slice_folder,
+        label_folder=get_label_folder,
+        canvas_size=get_canvas_size,
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    conda:
+        get_train_env()
+    script:
+        "../scripts/predict.py"
+
+
+rule evaluate:
+    """Compare predictions with the truth: each image, each class, each volume."""
+    input:
+        table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
+        labels=get_label_tables,
+        masks=get_source_masks,
+        library=get_library("evaluate"),
+    output:
+        images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv",
+        stack="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_stack.csv",
+        volumes="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_3d.csv",
+    log:
+        "results/logs/evaluate/{experiment}/{sequence}/{fold}-{seed}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{experiment}/{sequence}/{fold}-{seed}.tsv"
+    params:
+        tau=get_tau,
+        grid=get_network_grid,
+        label_folder=get_label_folder,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    conda:
+        "../../envs/base.yaml"
+    script:
+        "../scripts/evaluate.py"

@@ -1,0 +1,28 @@
+# Stage 2. In: one volume's mask and the table of its slices. Out: class masks (0 background,
+# 1 vertebrae, 2 spinal canal, 3 intervertebral disc) on the canvas of the slices, and a table of them.
+
+
+rule label_slices:
+    """Turn a volume's labels into class masks, by the paper's APTA or by exact lookup."""
+    input:
+        mask=get_mask,
+        slices="results/slices/{slices}/{volume}.csv",
+        library=get_library("labels"),
+    output:
+        pictures=directory("results/labels/{slices}/{labels}/{volume}"),
+        table="results/labels/{slices}/{labels}/{volume}.csv",
+    log:
+        "results/logs/label_slices/{slices}/{labels}/{volume}.log",
+    benchmark:
+        "results/benchmarks/label_slices/{slices}/{labels}/{volume}.tsv"
+    params:
+        recipe=get_label_recipe,
+        canvas_size=lookup("slices/{slices}/size", within=config),
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=15,
+    conda:
+        "../../envs/base.yaml"
+    script:
+        "../scripts/label_slices.py"

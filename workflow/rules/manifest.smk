@@ -1,0 +1,49 @@
+# Stages 3 and 4. In: class masks. Out: class weights of every image (one table a volume, since a job
+# a slice would cost hours), and for each sequence the manifest of what the filter keeps and why.
+
+
+rule class_weights:
+    """Measure each class's share of each image (paper, section 3.2.2)."""
+    input:
+        labels="results/labels/{slices}/{labels}/{volume}.csv",
+        slices="results/slices/{slices}/{volume}.csv",
+        library=get_library("weights"),
+    output:
+        "results/weights/{slices}/{labels}/{volume}.csv",
+    log:
+        "results/logs/class_weights/{slices}/{labels}/{volume}.log",
+    benchmark:
+        "results/benchmarks/class_weights/{slices}/{labels}/{volume}.tsv"
+    params:
+        pictures=subpath(input.labels, strip_suffix=".csv"),
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=15,
+    conda:
+        "../../envs/base.yaml"
+    script:
+        "../scripts/class_weights.py"
+
+
+rule manifest:
+    """Keep the images with enough classes and a bearable imbalance; say why the others go."""
+    input:
+        weights=get_weights,
+        library=get_library("manifest"),
+    output:
+        "results/manifests/{slices}/{labels}/{filter}/{sequence}.csv",
+    log:
+        "results/logs/manifest/{slices}/{labels}/{filter}/{sequence}.log",
+    benchmark:
+        "results/benchmarks/manifest/{slices}/{labels}/{filter}/{sequence}.tsv"
+    params:
+        filter=get_filter,
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=15,
+    conda:
+        "../../envs/base.yaml"
+    script:
+        "../scripts/manifest.py"

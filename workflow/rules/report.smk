@@ -1,0 +1,130 @@
+# Stage 9. In: metrics, manifests, histories. Out: the paper's tables as CSV, Markdown, LaTeX and HTML,
+# and figures as PNG and SVG. `snakemake --report` collects them (stage 10).
+
+RUN = "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/"
+
+
+localrules:
+    tables,
+    figures,
+
+
+rule tables:
+    """All tables, without touching a model that exists."""
+    input:
+        expand("results/tables/{table}.{ending}", table=TABLES, ending=["csv", "md", "tex", "html"]),
+
+
+rule figures:
+    """All figures."""
+    input:
+        get_runs("results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png"),
+
+
+rule make_tables:
+    """Put the paper's tables together, its own rows beside ours."""
+    input:
+        images=get_runs(RUN + "metrics.csv"),
+        stacks=get_runs(RUN + "metrics_stack.csv"),
+        volumes=get_runs(RUN + "metrics_3d.csv"),
+        about=get_runs(RUN + "model.json"),
+        manifests=list(get_manifests()),
+        published=[get_published(name) for name in ("table1", "table2", "table3", "systems")],
+        library=get_library("tables"),
+    output:
+        expand("results/tables/{table}.{ending}", table=TABLES, ending=["csv", "md", "tex"]),
+        report(
+            "results/tables/summary.html",
+            category="1 Tables",
+            labels={"table": "Summary"},
+            caption="../report/summary.rst",
+        ),
+        report(
+            "results/tables/table1.html",
+            category="1 Tables",
+            labels={"table": "Table 1: dataset"},
+            caption="../report/table1.rst",
+        ),
+        report(
+            "results/tables/table2.html",
+            category="1 Tables",
+            labels={"table": "Table 2: metrics"},
+            caption="../report/table2.rst",
+        ),
+        report(
+            "results/tables/table3.html",
+            category="1 Tables",
+            labels={"table": "Table 3: other systems"},
+            caption="../report/table3.rst",
+        ),
+    log:
+        "results/logs/make_tables.log",
+    benchmark:
+        "results/benchmarks/make_tables.tsv"
+    params:
+        experiments=list(get_manifests().values()),
+        evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        "../../envs/base.yaml"
+    script:
+        "../scripts/tables.py"
+
+
+rule draw_run:
+    """Draw the training curves and the overlays of one trained network."""
+    input:
+        history=RUN + "history.csv",
+        about=RUN + "model.json",
+        split=RUN + "split.csv",
+        images=RUN + "metrics.csv",
+        predictions=RUN + "predictions.csv",
+        library=get_library("figures"),
+    output:
+        curves=[
+            report(
+                "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png",
+                category="2 Training (Figures 12-14)",
+                labels={
+                    "experiment": "{experiment}",
+                    "sequence": "{sequence}",
+                    "fold": "{fold}",
+                    "seed": "{seed}",
+                },
+                caption="../report/curves.rst",
+            ),
+            "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.svg",
+        ],
+        overlays=[
+            report(
+                "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/overlays.png",
+                category="3 Segmentations (Figures 8, 11)",
+                labels={
+                    "experiment": "{experiment}",
+                    "sequence": "{sequence}",
+                    "fold": "{fold}",
+                    "seed": "{seed}",
+                },
+                caption="../report/overlays.rst",
+            ),
+            "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/overlays.svg",
+        ],
+    log:
+        "results/logs/draw_run/{experiment}/{sequence}/{fold}-{seed}.log",
+    benchmark:
+        "results/benchmarks/draw_run/{experiment}/{sequence}/{fold}-{seed}.tsv"
+    params:
+        slice_folder=get_slice_folder,
+        label_folder=get_label_folder,
+        canvas_size=get_canvas_size,
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        "../../envs/base.yaml"
+    script:
+        "../scripts/figures.py"

@@ -1,0 +1,26 @@
+# Stage 1. In: one volume. Out: its sagittal slices as 8-bit PNG, and a table of them with hashes
+# and everything that is needed to put a prediction back on the source grid.
+
+
+rule extract_slices:
+    """Turn a volume upright, cut it into sagittal slices and scale their greys to 8 bits."""
+    input:
+        image=get_image,
+        library=get_library("slices"),
+    output:
+        pictures=directory("results/slices/{slices}/{volume}"),
+        table="results/slices/{slices}/{volume}.csv",
+    log:
+        "results/logs/extract_slices/{slices}/{volume}.log",
+    benchmark:
+        "results/benchmarks/extract_slices/{slices}/{volume}.tsv"
+    params:
+        recipe=get_slice_recipe,
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=15,
+    conda:
+        "../../envs/base.yaml"
+    script:
+        "../scripts/extract_slices.py"

@@ -1,0 +1,57 @@
+# Stages 5 and 6. In: a manifest. Out: who trains, validates and is tested; the trained network with
+# its history and everything that prediction needs to know.
+
+
+rule split:
+    """Deal slices or patients out to training, validation and test."""
+    input:
+        manifest=get_manifest,
+        library=get_library("split"),
+    output:
+        "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
+    log:
+        "results/logs/split/{experiment}/{sequence}/{fold}-{seed}.log",
+    benchmark:
+        "results/benchmarks/split/{experiment}/{sequence}/{fold}-{seed}.tsv"
+    params:
+        split=get_setting("split"),
+        patients=get_patient_order,
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=15,
+    conda:
+        "../../envs/base.yaml"
+    script:
+        "../scripts/split.py"
+
+
+rule train:
+    """Train the network of an experiment on one sequence."""
+    input:
+        split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
+        slices=get_slice_tables,
+        labels=get_label_tables,
+        library=get_library("train"),
+    output:
+        model="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.keras",
+        history="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/history.csv",
+        about="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json",
+    log:
+        "results/logs/train/{experiment}/{sequence}/{fold}-{seed}.log",
+    benchmark:
+        "results/benchmarks/train/{experiment}/{sequence}/{fold}-{seed}.tsv"
+    params:
+        settings=get_setting("normalisation", "network", "loss", "augmentation", "training", "split"),
+        slice_folder=get_slice_folder,
+        label_folder=get_label_folder,
+        device=config["device"],
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=720,
+    conda:
+        get_train_env()
+    script:
+        "../scripts/train.py"

@@ -1,0 +1,50 @@
+"""Rule evaluate: metrics of each image and class, of the stack, and of each volume."""
+
+from lumbarflow.job import run
+
+
+def main(snakemake):
+    from itertools import groupby
+    from pathlib import Path
+
+    import numpy as np
+    from lumbarflow import CLASSES, batches, evaluation, files, labels, prediction, volumes
+
+    tau = snakemake.params.tau
+    masks = {volumes.stem(path): path for path in snakemake.input.masks}
+    pictures = Path(snakemake.input.table).with_suffix("")
+    restored = pictures.with_name("volumes")
+    images, in_3d, stack = [], [], ([], [])
+    for volume, group in groupby(files.read_csv(snakemake.input.table), key=lambda row: row["volume"]):
+        group = list(group)
+        common = {key: group[0][key] for key in ("sequence", "patient", "volume")}
+        scored = [row for row in group if row["scored"] == "true"]
+        truths = batches.load_masks(scored, snakemake.params.label_folder, *snakemake.params.grid)
+        for row, truth in zip(scored, truths, strict=True):
+            classes, half = (
+                files.read_png(pictures / kind / volume / f"{int(row['index']):03d}.png", row[f"{kind}_sha256"])
+                for kind in ("classes", "half")
+            )
+            sums = {
+                name: np.array([float(row[f"{name}_{k}"]) for k in CLASSES])
+                for name in ("soft_overlap", "soft_pred", "soft_truth")
+            }
+            for entry in evaluation.image_rows(classes, truth, (1, 1), tau, sums):
+                images.append({**common, "index": row["index"], "grid": "network", "unit": "px", **entry})
+            stack[0].append(half)
+            stack[1].append(truth)
+        if (restored / f"{volume}.mha").is_file():
+            pred = volumes.read(restored / f"{volume}.mha")
+            truth = labels.lut(volumes.read(masks[volume]).array)
+            for row in scored:
+                index = int(row["index"])
+                for entry in evaluation.image_rows(pred.array[index], truth[index], pred.spacing[1:], tau):
+                    images.append({**common, "index": index, "grid": "source", "unit": "mm", **entry})
+            in_3d += [{**common, **entry} for entry in evaluation.volume_rows(pred.array, truth, pred.spacing, tau)]
+    files.write_csv(snakemake.output.images, images, evaluation.PER_IMAGE)
+    files.write_csv(snakemake.output.volumes, in_3d, evaluation.PER_VOLUME)
+    rows = evaluation.stack_rows(np.stack(stack[0]), np.stack(stack[1]), tau)
+    files.write_csv(snakemake.output.stack, rows, ("class", "asd", "nsd"))
+
+
+run(main, globals().get("snakemake"))

@@ -1,0 +1,44 @@
+"""Frame around a script's main(): log file, progress, errors as one line."""
+
+import logging
+import os
+import platform
+import sys
+import time
+
+from . import DataError
+
+
+def run(main, snakemake):
+    """Call main(snakemake) if a job is what imported the script; nothing otherwise (a test, say).
+
+    What is logged goes to the rule's log, a training's progress to the terminal, too. A DataError
+    ends the job with its one line, anything else with its traceback.
+    """
+    if snakemake is None:
+        return
+    # before numpy, numba or TensorFlow are imported: Snakemake sets only the OMP and MKL variables
+    os.environ["NUMBA_NUM_THREADS"] = str(snakemake.threads)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.addFilter(lambda record: record.name == "lumbarflow.training" or record.levelno >= logging.WARNING)
+    file = logging.FileHandler(snakemake.log[0], "w", encoding="utf-8")
+    for handler in (terminal, file):
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[terminal, file])
+    logging.captureWarnings(True)
+    log = logging.getLogger("lumbarflow.job")
+    log.info("rule %s, wildcards %s, %d threads", snakemake.rule, dict(snakemake.wildcards), snakemake.threads)
+    log.info("Python %s on %s, process %d", platform.python_version(), platform.platform(), os.getpid())
+    log.info("params %s", dict(snakemake.params))
+    started = time.perf_counter()
+    try:
+        main(snakemake)
+    except DataError as error:
+        file.handle(log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), None))
+        sys.exit(1)
+    except Exception:
+        # to the file alone: Snakemake shows the log of a failed job
+        file.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "unexpected error", (), sys.exc_info()))
+        sys.exit(1)
+    log.info("done in %.1f s", time.perf_counter() - started)

@@ -1,0 +1,79 @@
+"""Who trains, who validates, who is tested."""
+
+import numpy as np
+
+from . import DataError
+
+# the subset that chooses the model, by split.validation
+VALIDATED_ON = {"own": "validation", "test": "test"}
+
+
+def deal(items, parts, seed, strata=None):
+    """Cut items into `parts` equal parts at random: {item: part}, repeatable by seed.
+
+    strata: {item: group}; each group is spread over the parts as evenly as the whole is.
+    """
+    rng = np.random.default_rng(seed)
+    order = [items[i] for i in rng.permutation(len(items))]
+    if strata:
+        order.sort(key=lambda item: strata[item])  # stable: random within a group
+    return {item: position % parts for position, item in enumerate(order)}
+
+
+def subset_of(part, fold, parts, validation):
+    """Subset of a part in a fold: part `fold` tests, the next one validates, the others train."""
+    if part == fold % parts:
+        return "test"
+    if validation == "own" and part == (fold + 1) % parts:
+        return "validation"
+    return "train"
+
+
+def make(rows, kind, parts, validation, filter_test, fold, seed, patients):
+    """Subset of each manifest row: a list of `train`, `validation`, `test` or `none`.
+
+    kind `slice` deals the kept images out whatever their patient (the release; it leaks); `patient`
+    deals patients out, each with all of its sequences, so that none is on two sides. `patients`:
+    {patient: its sequences} of the whole dataset, so that every sequence gets the same division.
+    filter_test: also drop from the test set what the filter drops; otherwise every slice of a test
+    volume is scored. validation `test`: the test images choose the model, too, as in the release.
+
+    Raises DataError where a subset comes out empty.
+    """
+    if kind == "slice":
+        keys = [(row["volume"], row["index"]) for row in rows]
+        kept = [key for key, row in zip(keys, rows, strict=True) if row["kept"] == "true"]
+        part = deal(kept, parts, seed)
+    elif kind == "patient":
+        keys = [row["patient"] for row in rows]
+        part = deal(sorted(patients), parts, seed, {name: " ".join(seqs) for name, seqs in patients.items()})
+    else:
+        raise DataError(f"split.kind must be slice or patient, not {kind!r}")
+    subsets = []
+    for key, row in zip(keys, rows, strict=True):
+        subset = subset_of(part[key], fold, parts, validation) if key in part else "none"
+        if row["kept"] != "true" and (subset != "test" or filter_test):
+            subset = "none"
+        subsets.append(subset)
+    needed = ["train", "test"] + (["validation"] if validation == "own" else [])
+    for subset in needed:
+        if subset not in subsets:
+            raise DataError(
+                f"the {kind} split in {parts} parts leaves no image to {subset}: {len(rows)} images of "
+                f"{len({row['patient'] for row in rows})} patients, {sum(row['kept'] == 'true' for row in rows)} "
+                "kept by the filter; add data, lower split.parts, or relax the filter"
+            )
+    return subsets
+
+
+def check_disjoint(rows, kind):
+    """Raise DataError if a patient stands on two sides of a patient split."""
+    if kind == "slice":
+        return
+    sides = {}
+    for row in rows:
+        if row["subset"] != "none":
+            sides.setdefault(row["patient"], set()).add(row["subset"])
+    for patient, subsets in sides.items():
+        if len(subsets) > 1:
+            raise DataError(f"patient {patient} is in {' and '.join(sorted(subsets))}: the split leaks; make it anew")

@@ -1,0 +1,30 @@
+"""Rule split: the subset of each image of a manifest."""
+
+from lumbarflow.job import run
+
+COLUMNS = ("volume", "patient", "sequence", "index", "kept", "subset", "image_sha256", "mask_sha256")
+
+
+def main(snakemake):
+    import logging
+    from collections import Counter
+
+    from lumbarflow import DataError, files, splits
+
+    rows = files.read_csv(snakemake.input.manifest)
+    settings = snakemake.params.split["split"]
+    fold, seed = int(snakemake.wildcards.fold), int(snakemake.wildcards.seed)
+    try:
+        subsets = splits.make(rows, **settings, fold=fold, seed=seed, patients=snakemake.params.patients)
+    except DataError as error:
+        raise DataError(f"{snakemake.wildcards.experiment}, {snakemake.wildcards.sequence}: {error}") from None
+    rows = [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]
+    splits.check_disjoint(rows, settings["kind"])
+    files.write_csv(snakemake.output[0], [{key: row[key] for key in COLUMNS} for row in rows], COLUMNS)
+    logging.info("images: %s", dict(Counter(subsets)))
+    for subset in ("validation", "test"):
+        patients = sorted({row["patient"] for row in rows if row["subset"] == subset}, key=lambda p: (len(p), p))
+        logging.info("%s patients: %s", subset, ", ".join(patients))
+
+
+run(main, globals().get("snakemake"))

@@ -1,0 +1,43 @@
+"""Rule train: one network on one split."""
+
+from lumbarflow.job import run
+
+
+def main(snakemake):
+    from lumbarflow import device
+
+    used = device.choose(snakemake.params.device, snakemake.threads)
+    import keras
+    from lumbarflow import batches, files, networks, splits, training
+
+    settings, seed = snakemake.params.settings, int(snakemake.wildcards.seed)
+    rows = files.read_csv(snakemake.input.split)
+    splits.check_disjoint(rows, settings["split"]["kind"])
+    network = settings["network"]
+
+    def load(subset):
+        chosen = [row for row in rows if row["subset"] == subset]
+        return tuple(
+            read(chosen, folder, network["image_size"], network["resize"])
+            for read, folder in (
+                (batches.load_images, snakemake.params.slice_folder),
+                (batches.load_masks, snakemake.params.label_folder),
+            )
+        )
+
+    sets = {"train": load("train"), "validation": load(splits.VALIDATED_ON[settings["split"]["validation"]])}
+    keras.utils.set_random_seed(seed)
+    model = networks.build(network["name"], batches.pad_to_16(network["image_size"]), **network["options"])
+    fit = training.train(
+        *(model, sets["train"], sets["validation"], settings["training"], settings["loss"]),
+        *(settings["normalisation"], settings["augmentation"], seed),
+    )
+    files.write_csv(snakemake.output.history, fit.history, training.HISTORY)
+    about = {"best_epoch": fit.best_epoch, "parameters": model.count_params(), "seed": seed, "device": used}
+    about |= {"settings": settings, "images": {name: len(images) for name, (images, _) in sets.items()}}
+    files.write_json(snakemake.output.about, {**about, "versions": device.versions()})
+    with files.replacing(snakemake.output.model) as temporary:
+        fit.model.save(temporary)
+
+
+run(main, globals().get("snakemake"))
