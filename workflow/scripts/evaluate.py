@@ -8,7 +8,8 @@ def main(snakemake):
     from pathlib import Path
 
     import numpy as np
-    from lumbarflow import CLASSES, batches, evaluation, files, labels, prediction, volumes
+
+    from lumbarflow import CLASSES, batches, evaluation, files, labels, volumes
 
     tau = snakemake.params.tau
     masks = {volumes.stem(path): path for path in snakemake.input.masks}

@@ -16,6 +16,7 @@ def main(snakemake):
     from pathlib import Path
 
     import pandas as pd
+
     from lumbarflow import batches, figures, files
 
     about = files.read_json(snakemake.input.about)

@@ -44,7 +44,9 @@ def main(snakemake):
         digest = files.write_png(Path(snakemake.output.pictures) / f"{int(row['index']):03d}.png", picture)
         table.append({"volume": row["volume"], "index": row["index"], "sha256": digest})
     files.write_csv(snakemake.output.table, table, ("volume", "index", "sha256"))
-    logging.info("%d masks, pixels of each class in the volume %s", len(table), np.bincount(classes.ravel(), minlength=4))
+    logging.info(
+        "%d masks, pixels of each class in the volume %s", len(table), np.bincount(classes.ravel(), minlength=4)
+    )
 
 
 run(main, globals().get("snakemake"))

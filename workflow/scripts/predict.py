@@ -12,6 +12,7 @@ def main(snakemake):
     from pathlib import Path
 
     import numpy as np
+
     from lumbarflow import CLASSES, batches, files, prediction, volumes
 
     about = files.read_json(snakemake.input.about)

@@ -21,7 +21,8 @@ NOTES = {
     ),
     "table3": (
         "Table 3: comparison with published systems",
-        "Pixels of a 256 x 256 picture and millimetres of a volume cannot be compared, nor can scores on different patients.",
+        "Pixels of a 256 x 256 picture and millimetres of a volume cannot be compared, nor can scores on different "
+        "patients.",
     ),
 }
 
@@ -30,6 +31,7 @@ def main(snakemake):
     from pathlib import Path
 
     import pandas as pd
+
     from lumbarflow import files, tables
 
     stems = {Path(path).stem: str(Path(path).with_suffix("")) for path in snakemake.output}

@@ -8,6 +8,7 @@ def main(snakemake):
 
     used = device.choose(snakemake.params.device, snakemake.threads)
     import keras
+
     from lumbarflow import batches, files, networks, splits, training
 
     settings, seed = snakemake.params.settings, int(snakemake.wildcards.seed)

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from . import DataError
-from .files import read_csv
 
 # as in volumes.EXTENSIONS, which would import SimpleITK while the workflow is only being parsed
 EXTENSIONS = (".mha", ".mhd", ".nii", ".nii.gz")
@@ -69,13 +68,3 @@ def find_volumes(root):
     if not found["images"]:
         raise DataError(f"{root / 'images'}: holds no volumes; expected files such as 1_t2.mha")
     return {name: (found["images"][name], found["masks"][name]) for name in sorted(found["images"], key=volume_key)}
-
-
-def read_overview(path):
-    """Rows of SPIDER's overview.csv by volume name; an empty dict where the file does not exist."""
-    if not Path(path).is_file():
-        return {}
-    rows = read_csv(path)
-    if "new_file_name" not in rows[0]:
-        raise DataError(f"{path}: expected a column new_file_name, found {', '.join(rows[0])}")
-    return {row["new_file_name"]: {key: (value or "").strip() for key, value in row.items() if key} for row in rows}

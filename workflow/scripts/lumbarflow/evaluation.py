@@ -31,7 +31,9 @@ def image_rows(pred, truth, spacing, tau, soft=None):
         row |= {metric: getattr(distances, metric) for metric in SURFACES}
         row["missed"] = (tp + fp == 0) != (tp + fn == 0)
         if soft is not None:
-            row["soft_dice"] = float((2 * soft["soft_overlap"][k] + 1) / (soft["soft_pred"][k] + soft["soft_truth"][k] + 1))
+            row["soft_dice"] = float(
+                (2 * soft["soft_overlap"][k] + 1) / (soft["soft_pred"][k] + soft["soft_truth"][k] + 1)
+            )
         rows.append(row)
     return rows
 

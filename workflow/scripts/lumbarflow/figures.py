@@ -11,7 +11,9 @@ from .files import replacing
 
 # Okabe and Ito's colours, apart in hue and in lightness
 COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#D55E00"}
-plt.rcParams.update({"svg.hashsalt": "lumbarflow", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update(
+    {"svg.hashsalt": "lumbarflow", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+)
 
 
 def save(figure, stem):

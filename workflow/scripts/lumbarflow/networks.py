@@ -34,15 +34,11 @@ def _paper(image_size, classes, width=16, initializer="glorot_uniform", momentum
     x = _block(x, width * 32, 0.3, initializer, momentum)
     for level, filters, dropout in ((3, 16, 0.2), (2, 8, 0.2), (1, 4, 0.1), (0, 2, 0.1)):
         if level == 3:
-            x = layers.Conv2DTranspose(
-                width * filters, 3, strides=2, padding="same", kernel_initializer=initializer
-            )(x)
+            x = layers.Conv2DTranspose(width * filters, 3, strides=2, padding="same", kernel_initializer=initializer)(x)
             x = layers.BatchNormalization(momentum=momentum)(x)
             x = layers.LeakyReLU(negative_slope=0.1)(x)
         else:
-            x = layers.Conv2DTranspose(
-                width * filters, 2, strides=2, padding="same", kernel_initializer=initializer
-            )(x)
+            x = layers.Conv2DTranspose(width * filters, 2, strides=2, padding="same", kernel_initializer=initializer)(x)
         x = layers.Concatenate()([x, skips[level]])
         x = _block(x, width * filters, dropout, initializer, momentum)
     # softmax in float32 whatever the policy: half precision loses the small probabilities

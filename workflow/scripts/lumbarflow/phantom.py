@@ -55,7 +55,8 @@ def draw_patient(seed, number):
     """A random column. `seed` and `number` fix every choice."""
     rng = np.random.default_rng([seed, number])
     count = int(rng.integers(6, 10))
-    height = 228 / count * rng.uniform(0.92, 1.08) * 0.74
+    # the labelled column reaches the upper edge of the picture, or nearly so
+    height = 262 / count * rng.uniform(0.95, 1.05) * 0.74
     return Patient(
         count=count,
         heights=height * rng.uniform(0.92, 1.08, count) * np.linspace(1.08, 0.94, count),
@@ -148,9 +149,7 @@ def make_image(patient, sequence, labels, extras, spacing):
     """Intensities (float32, roughly 0-1) of one sequence: contrast, texture, bias field, blur, Rician noise."""
     size = labels.shape
     rng = np.random.default_rng([patient.seed, len(sequence), sum(map(ord, sequence))])
-    fat, muscle, bone, disc, fluid, cord, bowel = (
-        value * rng.uniform(0.88, 1.12) for value in CONTRASTS[sequence]
-    )
+    fat, muscle, bone, disc, fluid, cord, bowel = (value * rng.uniform(0.88, 1.12) for value in CONTRASTS[sequence])
     coarse, medium, fine = (_texture(rng, size, spacing, mm) for mm in (42, 14, 5))
     # muscle streaked with fat, as bright as bone in places; bowel and vessels in front
     image = muscle + (bone - muscle) * np.clip(0.55 * medium + 0.3 * coarse + 0.25, 0, 1.6)

@@ -30,9 +30,7 @@ def place(plane_size, spacing, canvas_size, fit):
         raise DataError(f"slices: fit must be stretch or letterbox, not {fit!r}")
     extent = [pixels * mm for pixels, mm in zip(plane_size, spacing, strict=True)]
     mm = max(length / pixels for length, pixels in zip(extent, canvas_size, strict=True))
-    height, width = (
-        min(max(round(length / mm), 1), limit) for length, limit in zip(extent, canvas_size, strict=True)
-    )
+    height, width = (min(max(round(length / mm), 1), limit) for length, limit in zip(extent, canvas_size, strict=True))
     return Placement((canvas_size[0] - height) // 2, (canvas_size[1] - width) // 2, height, width)
 
 
@@ -88,9 +86,7 @@ def to_canvas(plane, placement, canvas_size, how):
     """Put a uint8 plane on a black canvas [H, W]."""
     canvas = np.zeros(canvas_size, np.uint8)
     area = resize(plane, (placement.height, placement.width), how)
-    canvas[
-        placement.top : placement.top + placement.height, placement.left : placement.left + placement.width
-    ] = area
+    canvas[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width] = area
     return canvas
 
 

@@ -65,7 +65,9 @@ def _page(shown, title, note):
     kind = ["" if each else ' class="text"' for each in numeric]
 
     def line(cells, tag):
-        return "<tr>" + "".join(f"<{tag}{k}>{html.escape(c)}</{tag}>" for k, c in zip(kind, cells, strict=True)) + "</tr>"
+        return (
+            "<tr>" + "".join(f"<{tag}{k}>{html.escape(c)}</{tag}>" for k, c in zip(kind, cells, strict=True)) + "</tr>"
+        )
 
     rows = "\n".join(line(row, "td") for row in shown.itertuples(index=False))
     return (
@@ -233,7 +235,13 @@ def table3(table, runs3d, paper, systems):
             unit = ("mm" if row["how"].endswith("mm") else "px") if metric == "asd" else ""
             rows.append(
                 {"class": row["class"], "metric": metric, "system": f"{row['experiment']}, {row['sequence']}"}
-                | {"value": row[metric], "unit": unit, "grid": "2-D", "data": "this run's test set", "source": row["how"]}
+                | {
+                    "value": row[metric],
+                    "unit": unit,
+                    "grid": "2-D",
+                    "data": "this run's test set",
+                    "source": row["how"],
+                }
             )
     for (experiment, sequence), volumes in runs3d.items():
         for name, part in volumes.groupby("class", sort=False):
@@ -252,6 +260,6 @@ def table3(table, runs3d, paper, systems):
     )
     frame["value"] = frame["value"].astype(float)
     order = {name: i for i, name in enumerate([*CLASSES, "dice", "iou", "asd", "nsd", "detection"])}
-    return frame.sort_values(["class", "metric", "grid"], key=lambda c: c.map(order) if c.name != "grid" else c, kind="stable")[
-        ["class", "metric", "system", "value", "unit", "grid", "comparable with", "data", "source"]
-    ]
+    return frame.sort_values(
+        ["class", "metric", "grid"], key=lambda c: c.map(order) if c.name != "grid" else c, kind="stable"
+    )[["class", "metric", "system", "value", "unit", "grid", "comparable with", "data", "source"]]

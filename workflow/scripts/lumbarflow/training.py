@@ -12,18 +12,17 @@ from . import CLASSES, DataError
 from .batches import iterate, predict
 from .losses import CombinedLoss
 
-HISTORY = ("epoch", "rate") + tuple(
-    f"{subset}_{name}" for subset in ("train", "validation") for name in ("loss", "accuracy", "mean_iou", "mean_dice")
-)
+SCORES = ("loss", "accuracy", "mean_iou", "mean_dice")
+HISTORY = ("epoch", "rate", *(f"{subset}_{name}" for subset in ("train", "validation") for name in SCORES))
 
 
 class Confusion(keras.metrics.Metric):
     """Confusion matrix [truth, prediction] pooled over every pixel since the last reset."""
 
-    def __init__(self, classes=len(CLASSES), name="confusion", **options):
+    def __init__(self, name="confusion", **options):
         super().__init__(name=name, dtype="float32", **options)
-        self.classes = classes
-        self.matrix = self.add_weight(shape=(classes, classes), initializer="zeros", name="matrix")
+        self.classes = len(CLASSES)
+        self.matrix = self.add_weight(shape=(self.classes, self.classes), initializer="zeros", name="matrix")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         pair = ops.cast(y_true, "int32") * self.classes + ops.cast(ops.argmax(y_pred, axis=-1), "int32")

@@ -1,0 +1,56 @@
+# make demo | make test | make test-system | make lint. Each installs what it needs, once.
+# ENV=cuda uses the lock with TensorFlow's CUDA libraries; PYTHON=... another Python (3.11 to 3.13);
+# CORES=... fewer cores than there are.
+
+PYTHON ?= python3
+ENV ?= cpu
+CORES ?= all
+VENV := $(if $(filter cuda,$(ENV)),.venv-cuda,.venv)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo install test test-system lint format lock clean
+
+demo: install
+	@$(BIN)/snakemake --cores $(CORES) --resources gpu=1
+	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables results/figures workflow/report -newer results/report.html -print -quit)" ]; \
+	then $(BIN)/snakemake --cores $(CORES) --report results/report.html --quiet; fi
+	@$(BIN)/python workflow/scripts/show.py results
+
+install: $(INSTALLED)
+
+$(INSTALLED): envs/$(ENV).lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, found %d.%d; name one with: make PYTHON=python3.11" % v)'
+	@echo "Installing into $(VENV) (about 2 GB) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# every test that needs no system package
+test: install
+	@$(BIN)/python -m pytest -m "not system"
+
+# the tests that install Debian packages (a browser); as root
+test-system: install
+	@tests/system/install.sh
+	@$(BIN)/python -m pytest -m system
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile workflow/rules
+	@$(BIN)/snakemake --lint
+
+format: install
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/snakefmt Snakefile workflow/rules
+
+# new pins for both locks; needs uv
+lock:
+	@for kind in cpu cuda; do (cd envs && uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header $$kind.in -o $$kind.lock) || exit 1; done
+
+clean:
+	rm -rf results/* .snakemake
+	git checkout -q results/README.md

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from medpy.metric import binary as medpy
+
+from lumbarflow import metrics
+
+CLASS_MASKS = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3))
+
+
+@st.composite
+def pairs(draw):
+    first = draw(CLASS_MASKS)
+    return first, draw(hnp.arrays(np.uint8, first.shape, elements=st.integers(0, 3)))
+
+
+def brute_force(pred, truth, spacing):
+    """Directed distances between surfaces, every pair compared."""
+
+    def surface(mask):
+        points = []
+        for place in np.argwhere(mask):
+            for axis in range(mask.ndim):
+                for step in (-1, 1):
+                    beside = place.copy()
+                    beside[axis] += step
+                    if not 0 <= beside[axis] < mask.shape[axis] or not mask[tuple(beside)]:
+                        points.append(tuple(place * spacing))
+        return np.array(sorted(set(points)))
+
+    a, b = surface(pred), surface(truth)
+    distances = np.linalg.norm(a[:, None] - b[None], axis=-1)
+    return distances.min(1), distances.min(0)
+
+
+def square(shape, top, left, side):
+    mask = np.zeros(shape, bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_overlap_by_hand():
+    truth = np.array([[0, 1, 1, 2]])
+    pred = np.array([[0, 1, 2, 2]])
+    result = metrics.overlap(pred, truth)
+    np.testing.assert_allclose(result["iou"], [1, 0.5, 0.5, np.nan])
+    np.testing.assert_allclose(result["dice"], [1, 2 / 3, 2 / 3, np.nan])
+    np.testing.assert_allclose(result["precision"], [1, 1, 0.5, np.nan])
+    np.testing.assert_allclose(result["recall"], [1, 0.5, 1, np.nan])
+
+
+@given(pairs())
+def test_overlap_identities(pair):
+    pred, truth = pair
+    result = metrics.overlap(pred, truth)
+    for k in range(4):
+        p, t = pred == k, truth == k
+        if not p.any() and not t.any():
+            assert np.isnan(result["dice"][k])
+            continue
+        assert result["dice"][k] == pytest.approx(2 * (p & t).sum() / (p.sum() + t.sum()))
+        iou = result["iou"][k]
+        assert result["dice"][k] == pytest.approx(2 * iou / (1 + iou))
+        precision, recall = result["precision"][k], result["recall"][k]
+        if precision + recall > 0:
+            assert result["f1"][k] == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+@settings(deadline=None)
+@given(pairs(), st.tuples(st.floats(0.3, 4), st.floats(0.3, 4)))
+def test_distances_equal_brute_force(pair, spacing):
+    pred, truth = (mask == 1 for mask in pair)
+    result = metrics.surface(pred, truth, spacing, 1.0)
+    if pred.any() and truth.any():
+        to_truth, to_pred = brute_force(pred, truth, spacing)
+        np.testing.assert_allclose(np.sort(result.to_truth), np.sort(to_truth), atol=1e-9)
+        np.testing.assert_allclose(np.sort(result.to_pred), np.sort(to_pred), atol=1e-9)
+        both = np.concatenate([to_truth, to_pred])
+        assert result.asd_pooled == pytest.approx(both.mean())
+        assert result.hd95 == pytest.approx(max(np.percentile(to_truth, 95), np.percentile(to_pred, 95)))
+    mirrored = metrics.surface(truth, pred, spacing, 1.0)
+    for name in ("asd_pooled", "asd_mean_of_means", "nsd_symmetric", "nsd_mean_of_means", "hd95"):
+        np.testing.assert_allclose(getattr(result, name), getattr(mirrored, name))
+
+
+def test_the_directed_means_equal_medpys():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        pred = square((40, 50), *rng.integers(0, 15, 2), rng.integers(5, 20)) ^ (rng.random((40, 50)) < 0.01)
+        truth = square((40, 50), *rng.integers(0, 15, 2), rng.integers(5, 20))
+        ours = metrics.surface(pred, truth, (0.7, 1.3))
+        expected = (medpy.asd(pred, truth, (0.7, 1.3)) + medpy.asd(truth, pred, (0.7, 1.3))) / 2
+        assert ours.asd_mean_of_means == pytest.approx(expected)
+        assert ours.asd_mean_of_means == pytest.approx(medpy.assd(pred, truth, (0.7, 1.3)))
+
+
+def test_a_square_moved_by_a_pixel():
+    truth, pred = square((12, 12), 3, 3, 5), square((12, 12), 3, 4, 5)
+    result = metrics.surface(pred, truth, (1, 1), 1.0)
+    # of 16 surface pixels 8 (top and bottom, less the moved column) coincide with the other surface ... by count:
+    to_truth, to_pred = brute_force(pred, truth, (1, 1))
+    assert sorted(to_truth) == sorted(to_pred) == [0] * 8 + [1] * 8
+    assert result.asd_pooled == result.asd_mean_of_means == 0.5
+    assert result.nsd_paper == 0.5  # strictly closer than tau = 1: only what coincides
+    assert result.nsd_symmetric == result.nsd_mean_of_means == 1.0
+    assert metrics.surface(pred, truth, (2, 2), 1.0).asd_pooled == 1.0
+
+
+def test_the_border_of_the_picture_counts_as_outside():
+    full = np.ones((4, 5), bool)
+    assert metrics.boundary(full).sum() == 14
+    assert metrics.boundary(np.ones((3, 3, 3), bool)).sum() == 26
+
+
+def test_absent_structures():
+    none, some = np.zeros((5, 5), bool), square((5, 5), 1, 1, 2)
+    both = metrics.surface(none, none, (1, 1))
+    assert np.isnan([both.asd_pooled, both.asd_mean_of_means, both.nsd_paper, both.nsd_symmetric, both.hd95]).all()
+    for missed in (metrics.surface(none, some, (1, 1)), metrics.surface(some, none, (1, 1))):
+        assert missed.asd_pooled == missed.asd_mean_of_means == missed.hd95 == np.inf
+        assert missed.nsd_paper == missed.nsd_symmetric == missed.nsd_mean_of_means == 0
+
+
+def test_the_stack_is_kinder_than_its_slices():
+    """The release's artefact: a surface finds its match in another patient's slice."""
+    truth = np.stack([square((20, 20), 2, 2, 8), square((20, 20), 8, 8, 8)])
+    pred = truth[::-1]
+    stack = metrics.surface(pred, truth, (1, 1, 1)).asd_mean_of_means
+    slices = np.mean([metrics.surface(p, t, (1, 1)).asd_mean_of_means for p, t in zip(pred, truth, strict=True)])
+    assert stack < slices / 2
+
+
+def test_shapes_that_do_not_match():
+    with pytest.raises(ValueError, match="differ in shape"):
+        metrics.overlap(np.zeros((2, 2), int), np.zeros((2, 3), int))
+    with pytest.raises(ValueError, match="do not match"):
+        metrics.surface(np.zeros((2, 2)), np.zeros((2, 2)), (1, 1, 1))

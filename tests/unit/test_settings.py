@@ -1,0 +1,100 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from lumbarflow import DataError, settings
+
+SCHEMAS = ROOT / "workflow/schemas"
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+
+
+def test_an_experiment_takes_the_rest_from_its_base(config):
+    loaded = settings.load(config, SCHEMAS)
+    released, sound = loaded["released"], loaded["sound"]
+    assert sound["network"]["image_size"] == released["network"]["image_size"]
+    assert (released["network"]["resize"], sound["network"]["resize"]) == ("linear", "area")
+    assert "base" not in sound
+
+
+def test_the_released_protocol_is_the_papers(config):
+    spider = yaml.safe_load((ROOT / "config/spider.yaml").read_text(encoding="utf-8"))
+    loaded = settings.load(settings.merge(config, spider), SCHEMAS)
+    assert list(loaded) == ["released", "disjoint", "patient", "lut", "sound"]
+    released = loaded["released"]
+    assert released["network"] == {
+        "name": "paper",
+        "image_size": [256, 256],
+        "resize": "linear",
+        "options": {"width": 16, "momentum": 0.99},
+    }
+    assert released["training"] == {"rate": 0.001, "schedule": "constant", "batch": 8, "epochs": 100, "patience": 20}
+    assert released["loss"] == {"focal_share": 0.6, "gamma": 4.0, "dice_over": "joint"}
+    # one change a step
+    assert loaded["disjoint"] == settings.merge(released, {"split": {"validation": "own"}})
+    assert loaded["patient"] == settings.merge(loaded["disjoint"], {"split": {"kind": "patient"}})
+    assert loaded["lut"] == settings.merge(loaded["patient"], {"labels": "lut"})
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (["experimnts"], 1, r"unknown key 'experimnts'; did you mean 'experiments'"),
+        (
+            ["experiments", "sound", "split", "part"],
+            3,
+            r"config\.experiments\.sound\.split: unknown key 'part'.*'parts'",
+        ),
+        (["experiments", "released", "training", "rate"], "x", r"training\.rate: 'x' is not of type 'number'.*Adam"),
+        (["run"], ["sond"], r"experiment 'sond' is not defined; did you mean 'sound'"),
+        (["run"], [], r"config\.run"),
+        (["experiments", "sound", "slices"], "nice", r"sound\.slices: 'nice' is not defined under slices"),
+        (["experiments", "sound", "base"], "sound", r"is its own base"),
+        (["experiments", "sound", "split", "validation"], "test", r"only the experiment named released"),
+        (["experiments", "sound", "folds"], [7], r"there is no fold 7"),
+        (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
+        (["device"], "tpu", r"config\.device: 'tpu' is not one of"),
+    ],
+)
+def test_a_bad_config_names_the_key(config, keys, value, message):
+    part = config
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    with pytest.raises(DataError, match=message) as caught:
+        settings.load(config, SCHEMAS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(config):
+    del config["experiments"]["released"]["training"]["batch"]
+    with pytest.raises(DataError, match=r"training: the key 'batch' is missing"):
+        settings.load(config, SCHEMAS)
+
+
+def test_every_key_is_described_and_in_the_manual():
+    manual = (ROOT / "config/README.md").read_text(encoding="utf-8")
+
+    def walk(schema, path):
+        for key, value in schema.get("properties", {}).items():
+            nested = value.get("properties") or value.get("additionalProperties", {}) or {}
+            assert value.get("description") or nested, f"{path}.{key} has no description"
+            assert f"`{key}`" in manual, f"config/README.md lacks `{key}` ({path})"
+            walk(value, f"{path}.{key}")
+            if isinstance(value.get("additionalProperties"), dict):
+                walk(value["additionalProperties"], f"{path}.{key}")
+
+    for name in ("config", "experiment"):
+        walk(settings.json.loads(Path(SCHEMAS / f"{name}.schema.json").read_text()), name)
+
+
+def test_merge_leaves_its_arguments_alone(config):
+    before = copy.deepcopy(config)
+    settings.merge(config, {"phantom": {"seed": 9}})["phantom"]["patients"] = 1
+    assert config == before

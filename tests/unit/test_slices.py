@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lumbarflow import DataError, slices
+from lumbarflow.slices import Placement
+
+
+def test_stretch_fills_the_canvas():
+    assert slices.place((100, 50), (1.0, 1.0), (640, 512), "stretch") == Placement(0, 0, 640, 512)
+
+
+def test_letterbox_keeps_the_physical_aspect():
+    # 100 x 100 mm on a canvas of 640 x 512: the width decides
+    assert slices.place((200, 50), (0.5, 2.0), (640, 512), "letterbox") == Placement(64, 0, 512, 512)
+
+
+def test_windows():
+    array = np.stack([np.full((4, 4), 5.0), np.arange(16.0).reshape(4, 4)])
+    np.testing.assert_array_equal(slices.windows(array, "slice", [0, 100]), [[5, 5], [0, 15]])
+    np.testing.assert_array_equal(slices.windows(array, "volume", [0, 100]), [[0, 15], [0, 15]])
+    with pytest.raises(DataError, match="NaN"):
+        slices.windows(np.full((1, 2, 2), np.nan), "slice", [0, 100])
+
+
+def test_grey_stretches_and_a_constant_plane_is_black():
+    plane = np.array([[-1000, 1548, 4096]], np.int16)
+    np.testing.assert_array_equal(slices.to_grey(plane, -1000, 4096), [[0, 127, 255]])
+    assert not slices.to_grey(np.full((3, 3), 7), 7, 7).any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(20, 90), st.integers(20, 90)),
+    st.tuples(st.floats(0.3, 2), st.floats(0.3, 2)),
+    st.sampled_from(["stretch", "letterbox"]),
+)
+def test_a_disc_survives_the_way_to_the_canvas_and_back(size, spacing, fit):
+    """A mask drawn on the source comes back in place: no shift, no scaling."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    centre = (size[0] * 0.6, size[1] * 0.4)
+    disc = ((y + 0.5 - centre[0]) / size[0]) ** 2 + ((x + 0.5 - centre[1]) / size[1]) ** 2 < 0.2**2
+    place = slices.place(size, spacing, (256, 208), fit)
+    canvas = slices.to_canvas(disc.astype(np.uint8), place, (256, 208), "nearest")
+    shares = slices.resize(np.stack([1 - canvas, canvas], -1).astype(np.float32), (256, 208), "linear")
+    back = slices.to_source(shares, place, (256, 208), size).argmax(-1).astype(bool)
+    assert 2 * (back & disc).sum() / (back.sum() + disc.sum()) > 0.97
+
+
+def test_majority_of_classes_where_masks_shrink():
+    mask = np.array([[1, 1, 0, 0], [1, 0, 3, 3]], np.uint8)
+    np.testing.assert_array_equal(slices.resize_classes(mask, (1, 2), "area"), [[1, 0]])
+    np.testing.assert_array_equal(slices.resize_classes(mask, (2, 4), "area"), mask)

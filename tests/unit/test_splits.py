@@ -1,0 +1,69 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lumbarflow import DataError, splits
+
+
+def manifest(patients, slices=5):
+    return [
+        {"volume": f"{p}_t2", "patient": str(p), "index": str(i), "kept": "true" if i else "false"}
+        for p in patients
+        for i in range(slices)
+    ]
+
+
+def make(rows, kind="patient", parts=4, validation="own", filter_test=False, fold=0, seed=1):
+    patients = {row["patient"]: ["t2"] for row in rows}
+    return splits.make(rows, kind, parts, validation, filter_test, fold, seed, patients)
+
+
+@given(st.integers(4, 40), st.integers(2, 4), st.integers(0, 99))
+def test_every_patient_is_tested_once_and_never_leaks(count, parts, seed):
+    rows = manifest(range(count))
+    tested = []
+    for fold in range(parts):
+        subsets = make(rows, parts=parts, validation="own" if parts > 2 else "test", fold=fold, seed=seed)
+        splits.check_disjoint([{**r, "subset": s} for r, s in zip(rows, subsets, strict=True)], "patient")
+        tested += [row["patient"] for row, s in zip(rows, subsets, strict=True) if s == "test" and row["index"] == "1"]
+    assert sorted(tested) == sorted(str(p) for p in range(count))
+
+
+@given(st.integers(0, 99))
+def test_a_patient_is_on_one_side_in_all_its_sequences(seed):
+    patients = {str(p): ["t1", "t2"] if p % 3 else ["t1"] for p in range(20)}
+    sides = {}
+    for sequence in ("t1", "t2"):
+        rows = manifest([p for p, has in patients.items() if sequence in has])
+        subsets = splits.make(rows, "patient", 5, "own", False, 0, seed, patients)
+        for row, subset in zip(rows, subsets, strict=True):
+            if row["kept"] == "true":
+                sides.setdefault(row["patient"], set()).add(subset)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+def test_the_filter_spares_the_test_set_unless_told():
+    rows = manifest(range(8))
+    spared, filtered = make(rows), make(rows, filter_test=True)
+    dropped = [i for i, row in enumerate(rows) if row["kept"] == "false"]
+    assert {spared[i] for i in dropped} == {"test", "none"}
+    assert {filtered[i] for i in dropped} == {"none"}
+
+
+def test_slices_of_one_patient_are_dealt_out_separately():
+    subsets = make(manifest(range(10), 11), kind="slice", parts=10, validation="test", filter_test=True)
+    assert subsets.count("test") == 10
+    assert subsets.count("train") == 90
+    assert subsets.count("none") == 10
+    assert "validation" not in subsets
+
+
+def test_an_empty_subset_is_an_error():
+    with pytest.raises(DataError, match="leaves no image to"):
+        make(manifest(range(2)), parts=4)
+
+
+def test_a_leak_is_noticed():
+    rows = [{"patient": "1", "subset": "train"}, {"patient": "1", "subset": "test"}]
+    with pytest.raises(DataError, match="patient 1 is in test and train"):
+        splits.check_disjoint(rows, "patient")
