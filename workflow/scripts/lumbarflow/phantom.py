@@ -17,9 +17,9 @@ from .volumes import Geometry, write
 
 # voxels and spacing in canonical order (left-right, superior-inferior, anterior-posterior)
 GRIDS = {
-    "t1": ((14, 160, 128), (3.6, 1.65, 1.5)),
-    "t2": ((14, 160, 128), (3.6, 1.65, 1.5)),
-    "t2_SPACE": ((20, 176, 144), (2.4, 1.5, 1.5)),
+    "t1": ((12, 160, 128), (3.6, 1.65, 1.5)),
+    "t2": ((12, 160, 128), (3.6, 1.65, 1.5)),
+    "t2_SPACE": ((16, 176, 144), (2.4, 1.5, 1.5)),
 }
 # mean grey of each tissue: (fat, muscle, bone, disc, canal, cord, bowel)
 CONTRASTS = {
