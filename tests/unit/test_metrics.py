@@ -85,7 +85,7 @@ def test_distances_equal_brute_force(pair, spacing):
         np.testing.assert_allclose(getattr(result, name), getattr(mirrored, name))
 
 
-def test_the_directed_means_equal_medpys():
+def test_asd_equals_medpys():
     rng = np.random.default_rng(0)
     for _ in range(20):
         pred = square((40, 50), *rng.integers(0, 15, 2), rng.integers(5, 20)) ^ (rng.random((40, 50)) < 0.01)
@@ -93,13 +93,13 @@ def test_the_directed_means_equal_medpys():
         ours = metrics.surface(pred, truth, (0.7, 1.3))
         expected = (medpy.asd(pred, truth, (0.7, 1.3)) + medpy.asd(truth, pred, (0.7, 1.3))) / 2
         assert ours.asd_mean_of_means == pytest.approx(expected)
-        assert ours.asd_mean_of_means == pytest.approx(medpy.assd(pred, truth, (0.7, 1.3)))
+        assert ours.asd_pooled == pytest.approx(medpy.assd(pred, truth, (0.7, 1.3)))
+        assert ours.hd95 >= medpy.hd95(pred, truth, (0.7, 1.3)) - 1e-9  # medpy's: of both sets together
 
 
 def test_a_square_moved_by_a_pixel():
     truth, pred = square((12, 12), 3, 3, 5), square((12, 12), 3, 4, 5)
     result = metrics.surface(pred, truth, (1, 1), 1.0)
-    # of 16 surface pixels 8 (top and bottom, less the moved column) coincide with the other surface ... by count:
     to_truth, to_pred = brute_force(pred, truth, (1, 1))
     assert sorted(to_truth) == sorted(to_pred) == [0] * 8 + [1] * 8
     assert result.asd_pooled == result.asd_mean_of_means == 0.5

@@ -33,7 +33,9 @@ def test_spiders_conventions(series):
         vertebrae = sorted(n for n in numbers if n < 100)
         assert vertebrae == list(range(1, len(vertebrae) + 1))
         assert 6 <= len(vertebrae) <= 9
-        assert sorted(n for n in numbers if n > 100) == [200 + n for n in vertebrae]
+        discs = sorted(n for n in numbers if n > 100)
+        # the picture may end with a disc
+        assert discs in ([200 + n for n in vertebrae], [*range(201, 202 + len(vertebrae))])
         heights = [np.argwhere(mask == n)[:, 1].mean() for n in vertebrae]
         assert heights == sorted(heights, reverse=True)  # counted from the lowest up
         stored.add((geometry.orientation(), bool(image.min() < 0)))

@@ -90,14 +90,3 @@ def test_conda_files_name_the_locked_versions(name):
     for line in wanted:
         package, version = line.split("==")
         assert pins[package.split("[")[0]] == version, package
-
-
-def test_no_address_of_an_index_and_no_path_of_a_machine():
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
-    if not files:
-        pytest.skip("not a git checkout")
-    for name in files:
-        if name.endswith((".png", ".lock")):
-            continue
-        text = (ROOT / name).read_text(encoding="utf-8")
-        assert not re.search(r"index-url|extra-index|find-links [^.]", text) or name == "Makefile", name

@@ -22,8 +22,8 @@ LIBRARY = {
     "weights": ["weights", "files"],
     "manifest": ["weights", "files"],
     "split": ["splits", "files"],
-    "train": ["training", "networks", "losses", "batches", "splits", "slices", "files"],
-    "predict": ["prediction", "losses", "batches", "slices", "volumes", "files"],
+    "train": ["training", "networks", "losses", "batches", "splits", "slices", "device", "files"],
+    "predict": ["prediction", "batches", "slices", "volumes", "device", "files"],
     "evaluate": ["evaluation", "metrics", "labels", "slices", "volumes", "files"],
     "tables": ["tables", "weights", "files"],
     "figures": ["figures", "slices", "files"],
@@ -48,7 +48,7 @@ def get_volumes():
     if config["root"] == "phantom":
         names = [f"{n + 1}_{s}" for n in range(config["phantom"]["patients"]) for s in config["sequences"]]
         return {name: (f"{PHANTOM}/images/{name}.mha", f"{PHANTOM}/masks/{name}.mha") for name in names}
-    # Snakemake does not know its targets yet; a job on a cluster names the rule as `download:`
+    # Snakemake does not know its targets yet; a job on a cluster writes `download:`
     if "download" in config and any(argument.partition(":")[0] == "download" for argument in sys.argv):
         return {}
     if not config["root"]:

@@ -15,7 +15,7 @@ if config["root"] == "phantom":
         benchmark:
             "results/benchmarks/phantom.tsv"
         params:
-            root=PHANTOM,
+            root=subpath(output.overview, parent=True),
             sequences=config["sequences"],
             **config["phantom"],
         threads: 1

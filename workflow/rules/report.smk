@@ -1,9 +1,6 @@
 # Stage 9. In: metrics, manifests, histories. Out: the paper's tables as CSV, Markdown, LaTeX and HTML,
 # and figures as PNG and SVG. `snakemake --report` collects them (stage 10).
 
-RUN = "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/"
-
-
 localrules:
     tables,
     figures,
@@ -24,10 +21,10 @@ rule figures:
 rule make_tables:
     """Put the paper's tables together, its own rows beside ours."""
     input:
-        images=get_runs(RUN + "metrics.csv"),
-        stacks=get_runs(RUN + "metrics_stack.csv"),
-        volumes=get_runs(RUN + "metrics_3d.csv"),
-        about=get_runs(RUN + "model.json"),
+        images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
+        stacks=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_stack.csv"),
+        volumes=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_3d.csv"),
+        about=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json"),
         manifests=list(get_manifests()),
         published=[get_published(name) for name in ("table1", "table2", "table3", "systems")],
         library=get_library("tables"),
@@ -77,11 +74,11 @@ rule make_tables:
 rule draw_run:
     """Draw the training curves and the overlays of one trained network."""
     input:
-        history=RUN + "history.csv",
-        about=RUN + "model.json",
-        split=RUN + "split.csv",
-        images=RUN + "metrics.csv",
-        predictions=RUN + "predictions.csv",
+        history="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/history.csv",
+        about="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json",
+        split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
+        images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv",
+        predictions="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
         library=get_library("figures"),
     output:
         curves=[

@@ -55,13 +55,14 @@ def draw_patient(seed, number):
     """A random column. `seed` and `number` fix every choice."""
     rng = np.random.default_rng([seed, number])
     count = int(rng.integers(6, 10))
+    shift = (rng.normal(0, 3), rng.uniform(-20, 16), rng.uniform(-26, 26))
     # the labelled column reaches the upper edge of the picture, or nearly so
-    height = 262 / count * rng.uniform(0.95, 1.05) * 0.74
+    height = (244 - shift[1]) / count * rng.uniform(0.93, 1.0) * 0.74
     return Patient(
         count=count,
         heights=height * rng.uniform(0.92, 1.08, count) * np.linspace(1.08, 0.94, count),
         gaps=height * rng.uniform(0.30, 0.44, count) * np.linspace(1.1, 0.85, count),
-        shift=(rng.normal(0, 3), rng.uniform(-20, 16), rng.uniform(-26, 26)),
+        shift=shift,
         lordosis=rng.uniform(6, 22) * (1 if rng.random() < 0.9 else -0.4),
         scoliosis=rng.normal(0, 3.5),
         phase=rng.uniform(-0.6, 0.6),

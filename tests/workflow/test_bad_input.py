@@ -1,0 +1,145 @@
+"""Wrong files and wrong settings: one clear line, exit code not 0, nothing half-written."""
+
+import functools
+import hashlib
+import http.server
+import shutil
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from lumbarflow import phantom
+
+QUIET = ("Traceback", "InputFunctionException")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Three small volumes in SPIDER's layout."""
+    root = tmp_path_factory.mktemp("dataset")
+    for number in (1, 2, 3):
+        phantom.write_volume(root, 5, number, "t1")
+    return root
+
+
+@pytest.fixture
+def root(dataset, tmp_path):
+    return shutil.copytree(dataset, tmp_path / "data")
+
+
+def fails(workflow, *arguments):
+    process = workflow(*arguments, check=False)
+    assert process.returncode != 0, process.stdout[-3000:]
+    for word in QUIET:
+        assert word not in process.stdout, process.stdout[-3000:]
+    return process.stdout
+
+
+def line_with(output, text):
+    return next((line for line in output.splitlines() if text in line), f"no line with {text!r} in\n{output[-3000:]}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("sequences=[t1,t4]", ["config.sequences.1", "'t4' is not one of"]),
+        ("rot=data", ["unknown key 'rot'", "did you mean 'root'?"]),
+        ("run=[sond]", ["'sond' is not defined", "did you mean 'sound'?"]),
+        ("root=nowhere", ["nowhere/images: no such folder", "snakemake download"]),
+        ("root=", ["config.root: no dataset folder given", "--config root=FOLDER"]),
+    ],
+)
+def test_before_anything_runs(workflow, setting, words):
+    output = fails(workflow, "--config", setting)
+    for word in words:
+        assert word in line_with(output, words[0])
+    assert not workflow.results.exists() or not workflow.files()
+
+
+def test_a_mask_without_its_image(workflow, root):
+    (root / "images/2_t1.mha").unlink()
+    output = fails(workflow, "--config", f"root={root}")
+    assert "has no counterpart" in line_with(output, "masks/2_t1.mha")
+
+
+def damage(root, how):
+    image, mask = root / "images/2_t1.mha", root / "masks/2_t1.mha"
+    if how == "truncated":
+        image.write_bytes(image.read_bytes()[:4000])
+    elif how == "empty":
+        image.write_bytes(b"")
+    else:
+        volume = sitk.ReadImage(mask)
+        array = sitk.GetArrayFromImage(volume)
+        if how == "label":
+            array[3, 4, 5] = 77
+        changed = sitk.GetImageFromArray(array)
+        changed.CopyInformation(volume)
+        if how == "grid":
+            changed.SetSpacing([s * 1.1 for s in volume.GetSpacing()])
+        sitk.WriteImage(changed, mask)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("truncated", ["images/2_t1.mha: cannot be read as a volume"]),
+        ("empty", ["images/2_t1.mha: cannot be read as a volume"]),
+        ("label", ["masks/2_t1.mha: unknown labels 77 (1 voxels)", "SPIDER's are 0-25"]),
+        ("grid", ["masks/2_t1.mha: its spacing differs from the image's", "found", "expected"]),
+    ],
+)
+def test_a_bad_volume_stops_the_run_and_leaves_nothing_of_itself(workflow, root, tiny_config, how, words):
+    damage(root, how)
+    output = fails(workflow, "--configfile", tiny_config, "--config", f"root={root}", "--until", "manifest")
+    for word in words:
+        assert word in line_with(output, words[0])
+    stage = "slices" if how in ("truncated", "empty") else "labels"
+    left = [name for name in workflow.files() if name.startswith(stage) and "2_t1" in name]
+    assert left == []
+    assert not [path for path in workflow.results.rglob(".*") if path.name != ".snakemake_timestamp"]
+    # the other volumes are sound: once the file is gone, the same command goes through
+    for kind in ("images", "masks"):
+        (root / kind / "2_t1.mha").unlink()
+    workflow("--configfile", tiny_config, "--config", f"root={root}", "--until", "manifest")
+
+
+def test_too_few_patients_for_the_split(workflow, root, tiny_config):
+    output = fails(workflow, "--configfile", tiny_config, "--config", f"root={root}", "run=[sound]", "--until", "split")
+    assert "leaves no image to" in output
+
+
+def test_download_then_run(workflow, dataset, tmp_path):
+    """`snakemake download` from a server on loopback, then the main job's plan on what it fetched."""
+    served = tmp_path / "served"
+    served.mkdir()
+    for kind in ("images", "masks"):
+        with zipfile.ZipFile(served / f"{kind}.zip", "w") as archive:
+            for path in sorted((dataset / kind).iterdir()):
+                archive.write(path, f"{kind}/{path.name}")
+    (served / "overview.csv").write_text("new_file_name\n1_t1\n")
+    sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in served.iterdir()}
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    config = tmp_path / "download.yaml"
+    address = f"http://127.0.0.1:{server.server_port}"
+    config.write_text(f"root: data/spider\ndownload: {{address: '{address}', files: {sums}}}\n")
+    try:
+        missing = fails(workflow, "--configfile", config, "--dry-run")
+        assert "snakemake download" in line_with(missing, "data/spider/images: no such folder")
+        workflow("download", "--configfile", config)
+        assert "Nothing to be done" in workflow("download", "--configfile", config).stdout
+    finally:
+        server.shutdown()
+    fetched = workflow.folder / "data/spider"
+    assert np.array_equal(
+        sitk.GetArrayFromImage(sitk.ReadImage(fetched / "images/1_t1.mha")),
+        sitk.GetArrayFromImage(sitk.ReadImage(dataset / "images/1_t1.mha")),
+    )
+    planned = workflow("--configfile", config, "--dry-run").stdout
+    assert "extract_slices" in planned
+    assert "download" not in planned.partition("Job stats:")[2]

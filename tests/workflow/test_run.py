@@ -1,0 +1,202 @@
+"""The true workflow on tiny data: what it makes, and that it makes it once."""
+
+import csv
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import yaml
+from conftest import ROOT
+
+from lumbarflow import files, metrics
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def jobs(output):
+    """{rule: number of jobs} of a dry run."""
+    table = output.partition("Job stats:")[2].partition("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if name != "all"}
+
+
+RUN = "experiments/{}/{}/fold-0/seed-1"
+
+
+def test_every_stage_leaves_its_files(tiny_run):
+    results = tiny_run.results
+    for experiment in ("released", "sound"):
+        for sequence in ("t1", "t2_SPACE"):
+            folder = results / RUN.format(experiment, sequence)
+            history = rows(folder / "history.csv")
+            assert [row["epoch"] for row in history] == ["1", "2"]
+            about = files.read_json(folder / "model.json")
+            model = keras.models.load_model(folder / "model.keras", compile=False)
+            assert model.count_params() == about["parameters"]
+            assert about["settings"]["network"]["image_size"] == [32, 24]
+            figures = results / f"figures/{experiment}/{sequence}/fold-0/seed-1"
+            assert {p.name for p in figures.iterdir()} == {
+                f"{n}.{e}" for n in ("curves", "overlays") for e in ("png", "svg")
+            }
+    for name in ("summary", "table1", "table2", "table3"):
+        for ending in ("csv", "md", "tex", "html"):
+            assert (results / f"tables/{name}.{ending}").stat().st_size > 200
+
+
+def test_table_2_holds_every_experiment_class_and_metric_beside_the_paper(tiny_run):
+    table = rows(tiny_run.results / "tables/table2.csv")
+    found = {(row["sequence"], row["class"], row["experiment"]) for row in table}
+    classes = ("background", "vertebrae", "spinal_canal", "ivd")
+    assert found == {(s, c, e) for s in ("t1", "t2_SPACE") for c in classes for e in ("paper", "released", "sound")}
+    printed = rows(ROOT / "workflow/published/table2.csv")
+    for row in table:
+        if row["experiment"] == "paper":
+            expected = next(p for p in printed if (p["sequence"], p["class"]) == (row["sequence"], row["class"]))
+            for metric in ("iou", "dice", "asd", "nsd", "precision", "recall", "f1"):
+                assert float(row[metric]) == float(expected[metric])
+
+
+def test_released_scores_follow_from_its_pictures(tiny_run):
+    """Table 2 of `released` once more from the PNGs, by other means: pooled overlap, soft Dice, the stack."""
+    folder = tiny_run.results / RUN.format("released", "t1")
+    predicted = rows(folder / "predictions.csv")
+    counts = {k: np.zeros(3) for k in range(4)}
+    for row in predicted:
+        name = f"{row['volume']}/{int(row['index']):03d}.png"
+        pred = files.read_png(folder / "predictions/classes" / name)
+        mask = files.read_png(tiny_run.results / "labels/released/apta" / name)
+        truth = mask[np.ix_((np.arange(32) * 2 + 1), ((np.arange(24) + 0.5) * 64 / 24).astype(int))]
+        for k in range(4):
+            p, t = pred == k, truth == k
+            counts[k] += [(p & t).sum(), (p & ~t).sum(), (~p & t).sum()]
+    table = [
+        r
+        for r in rows(tiny_run.results / "tables/table2.csv")
+        if (r["experiment"], r["sequence"]) == ("released", "t1")
+    ]
+    for k, row in enumerate(table):
+        tp, fp, fn = counts[k]
+        assert float(row["iou"]) == pytest.approx(tp / (tp + fp + fn))
+        assert float(row["f1"]) == pytest.approx(2 * tp / (2 * tp + fp + fn))
+        of_class = [r for r in rows(folder / "metrics.csv") if r["class"] == row["class"] and r["grid"] == "network"]
+        assert float(row["dice"]) == pytest.approx(np.mean([float(r["soft_dice"]) for r in of_class]))
+
+
+def test_volumes_go_back_on_the_source_grid(tiny_run):
+    folder = tiny_run.results / RUN.format("sound", "t2_SPACE")
+    split = rows(folder / "split.csv")
+    tested = {row["volume"] for row in split if row["subset"] == "test"}
+    assert {path.stem for path in (folder / "volumes").iterdir()} == tested
+    for volume in tested:
+        ours = sitk.ReadImage(folder / f"volumes/{volume}.mha")
+        source = sitk.ReadImage(tiny_run.results / f"phantom/images/{volume}.mha")
+        for name in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+            assert getattr(ours, name)() == pytest.approx(getattr(source, name)())
+        truth = sitk.GetArrayFromImage(sitk.ReadImage(tiny_run.results / f"phantom/masks/{volume}.mha"))
+        dice = metrics.overlap(
+            (sitk.GetArrayFromImage(ours) == 1).astype(int), ((truth > 0) & (truth < 26)).astype(int)
+        )
+        row = next(r for r in rows(folder / "metrics_3d.csv") if (r["volume"], r["class"]) == (volume, "vertebrae"))
+        assert float(row["dice"]) == pytest.approx(dice["dice"][1])
+
+
+def test_splits_are_what_they_are_called(tiny_run):
+    sides, slices = {}, {}
+    for sequence in ("t1", "t2_SPACE"):
+        for row in rows(tiny_run.results / RUN.format("sound", sequence) / "split.csv"):
+            if row["subset"] != "none":
+                sides.setdefault(row["patient"], set()).add(row["subset"])
+        for row in rows(tiny_run.results / RUN.format("released", sequence) / "split.csv"):
+            if row["subset"] != "none":
+                slices.setdefault(row["patient"], set()).add(row["subset"])
+    assert all(len(subsets) == 1 for subsets in sides.values())
+    assert any(len(subsets) > 1 for subsets in slices.values())  # as released: it leaks
+
+
+def test_a_second_run_does_nothing(tiny_run, tiny_config):
+    assert "Nothing to be done" in tiny_run("--configfile", tiny_config).stdout
+
+
+def test_the_same_input_gives_the_same_bytes(tiny_run, tiny_config, workflow):
+    workflow("--configfile", tiny_config, "--until", "make_tables")
+    first, second = tiny_run.files(), workflow.files()
+    assert len(second) > 100
+    for name, content in second.items():
+        if name.endswith(".keras"):  # a zip with a date in it: the weights count
+            models = [keras.models.load_model(w.results / name, compile=False) for w in (tiny_run, workflow)]
+            for a, b in zip(*(model.get_weights() for model in models), strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=name)
+        else:
+            assert content == first[name], name
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"experiments": {"sound": {"augmentation": {"rotation": 9}}}},
+            {"train", "predict", "evaluate", "draw_run", "make_tables"},
+        ),
+        ({"experiments": {"sound": {"evaluation": {"tau": 2.0}}}}, {"evaluate", "draw_run", "make_tables"}),
+        ({"experiments": {"sound": {"evaluation": {"aggregation": "pooled"}}}}, {"make_tables"}),
+        (
+            {"experiments": {"sound": {"split": {"filter_test": True}}}},
+            {"split", "train", "predict", "evaluate", "draw_run", "make_tables"},
+        ),
+    ],
+    ids=["augmentation", "tau", "aggregation", "split"],
+)
+def test_a_changed_setting_reruns_what_uses_it(tiny_run, tiny_config, tmp_path, change, expected):
+    """Of `sound` alone: `released` is left as it is."""
+    path = tmp_path / "change.yaml"
+    path.write_text(yaml.safe_dump(change))
+    planned = jobs(tiny_run("--configfile", tiny_config, path, "--dry-run").stdout)
+    assert set(planned) == expected
+    assert all(count == (1 if rule == "make_tables" else 2) for rule, count in planned.items()), planned
+
+
+def test_the_report_is_one_file(tiny_run, tiny_config):
+    tiny_run("--configfile", tiny_config, "--report", tiny_run.folder / "report.html")
+    page = (tiny_run.folder / "report.html").read_text(encoding="utf-8")
+    for words in ("1 Tables", "Table 2: metrics", "2 Training (Figures 12-14)", "3 Segmentations"):
+        assert words in page
+
+
+def test_a_dataset_folder_of_ones_own(tiny_run, tiny_config, workflow):
+    """The phantom as a folder: nothing is written there, and sequences it lacks are left out."""
+    root = workflow.folder / "my data, ü"
+    shutil.copytree(tiny_run.results / "phantom", root)
+    before = sorted(root.rglob("*"))
+    arguments = ("--configfile", tiny_config, "--config", f"root={root}", "sequences=[t1,t2]")
+    output = workflow(*arguments, "--until", "manifest").stdout
+    assert "Sequence t2: no volumes" in output
+    assert sorted(root.rglob("*")) == before
+    made = workflow.files()
+    assert "manifests/sound/lut/paper/t1.csv" in made
+    assert not [name for name in made if "t2" in name]
+    for name, content in made.items():
+        assert content == tiny_run.files()[name], name
+
+
+def test_real_volumes(real_data, tiny_config, workflow):
+    """Six real series through everything, the source folder untouched."""
+    root = workflow.folder / "data"
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+        for path in sorted((real_data / "t2space" / kind).iterdir())[:6]:
+            (root / kind / path.name).symlink_to(path)
+    workflow("--configfile", tiny_config, "--config", f"root={root}")
+    summary = rows(workflow.results / "tables/summary.csv")
+    assert [(row["experiment"], row["sequence"]) for row in summary] == [
+        ("released", "t2_SPACE"),
+        ("sound", "t2_SPACE"),
+    ]
+    assert all(0 < float(row["macro Dice"]) < 1 for row in summary)
+    kept = rows(workflow.results / "manifests/sound/lut/paper/t2_SPACE.csv")
+    assert {row["reason"] for row in kept} <= {"", "fewer than 4 classes", "imbalance ratio above 55"}
+    assert sum(row["kept"] == "true" for row in kept) > 30
