@@ -31,8 +31,9 @@ class Workflow:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         process = subprocess.run(
             [
-                *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", self.folder),
-                *("--workflow-profile", ROOT / "profiles/default", "--cores", "2", "--resources", "gpu=1", *arguments),
+                *(sys.executable, "-m", "snakemake", *arguments, "--snakefile", ROOT / "Snakefile"),
+                *("--directory", self.folder, "--workflow-profile", ROOT / "profiles/default"),
+                *("--cores", "2", "--resources", "gpu=1"),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -65,8 +66,8 @@ sequences: [t1, t2_SPACE]
 phantom: {patients: 4, seed: 3}
 device: cpu
 slices:
-  released: {size: [64, 64]}
-  sound: {size: [64, 64]}
+  released: {size: [96, 72]}
+  sound: {size: [96, 72]}
 experiments:
   released:
     split: {parts: 4}

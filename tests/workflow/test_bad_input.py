@@ -107,9 +107,11 @@ def test_a_bad_volume_stops_the_run_and_leaves_nothing_of_itself(workflow, root,
     workflow("--configfile", tiny_config, "--config", f"root={root}", "--until", "manifest")
 
 
-def test_too_few_patients_for_the_split(workflow, root, tiny_config):
-    output = fails(workflow, "--configfile", tiny_config, "--config", f"root={root}", "run=[sound]", "--until", "split")
-    assert "leaves no image to" in output
+def test_too_few_patients_for_the_split(workflow, root, tiny_config, tmp_path):
+    fold = tmp_path / "fold.yaml"
+    fold.write_text("run: [sound]\nexperiments: {sound: {folds: [3]}}\n")  # three patients fill parts 0 to 2
+    output = fails(workflow, "--configfile", tiny_config, fold, "--config", f"root={root}", "--until", "split")
+    assert "leaves no image to test" in line_with(output, "sound, t1: the patient split in 4 parts")
 
 
 def test_download_then_run(workflow, dataset, tmp_path):

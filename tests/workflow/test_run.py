@@ -70,7 +70,7 @@ def test_released_scores_follow_from_its_pictures(tiny_run):
         name = f"{row['volume']}/{int(row['index']):03d}.png"
         pred = files.read_png(folder / "predictions/classes" / name)
         mask = files.read_png(tiny_run.results / "labels/released/apta" / name)
-        truth = mask[np.ix_((np.arange(32) * 2 + 1), ((np.arange(24) + 0.5) * 64 / 24).astype(int))]
+        truth = mask[1::3, 1::3]  # 96 x 72 to 32 x 24: the middle of every three
         for k in range(4):
             p, t = pred == k, truth == k
             counts[k] += [(p & t).sum(), (p & ~t).sum(), (~p & t).sum()]
@@ -91,7 +91,7 @@ def test_volumes_go_back_on_the_source_grid(tiny_run):
     folder = tiny_run.results / RUN.format("sound", "t2_SPACE")
     split = rows(folder / "split.csv")
     tested = {row["volume"] for row in split if row["subset"] == "test"}
-    assert {path.stem for path in (folder / "volumes").iterdir()} == tested
+    assert {path.stem for path in (folder / "volumes").glob("*.mha")} == tested
     for volume in tested:
         ours = sitk.ReadImage(folder / f"volumes/{volume}.mha")
         source = sitk.ReadImage(tiny_run.results / f"phantom/images/{volume}.mha")
@@ -184,19 +184,22 @@ def test_a_dataset_folder_of_ones_own(tiny_run, tiny_config, workflow):
 
 
 def test_real_volumes(real_data, tiny_config, workflow):
-    """Six real series through everything, the source folder untouched."""
+    """Six real series through everything: a few epochs of a small network already find most of each class."""
+    larger = workflow.folder / "larger.yaml"
+    network = {"image_size": [80, 64], "options": {"width": 8}}
+    larger.write_text(yaml.safe_dump({"experiments": {"released": {"network": network, "training": {"epochs": 6}}}}))
     root = workflow.folder / "data"
     for kind in ("images", "masks"):
         (root / kind).mkdir(parents=True)
         for path in sorted((real_data / "t2space" / kind).iterdir())[:6]:
             (root / kind / path.name).symlink_to(path)
-    workflow("--configfile", tiny_config, "--config", f"root={root}")
+    workflow("--configfile", tiny_config, larger, "--config", f"root={root}")
     summary = rows(workflow.results / "tables/summary.csv")
     assert [(row["experiment"], row["sequence"]) for row in summary] == [
         ("released", "t2_SPACE"),
         ("sound", "t2_SPACE"),
     ]
-    assert all(0 < float(row["macro Dice"]) < 1 for row in summary)
+    assert all(0.5 < float(row["macro Dice"]) < 1 for row in summary), summary
     kept = rows(workflow.results / "manifests/sound/lut/paper/t2_SPACE.csv")
     assert {row["reason"] for row in kept} <= {"", "fewer than 4 classes", "imbalance ratio above 55"}
     assert sum(row["kept"] == "true" for row in kept) > 30

@@ -3,7 +3,6 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
@@ -68,7 +67,9 @@ try:
     EXPERIMENTS = settings.load(config, Path(workflow.basedir) / "workflow" / "schemas")
     VOLUMES = get_volumes()
 except DataError as error:
-    raise WorkflowError(str(error)) from None
+    # a WorkflowError would wrap the line in places of the Snakefile, which mean nothing to a user
+    logger.error(f"Error: {error}")
+    sys.exit(1)
 
 SEQUENCES = [s for s in config["sequences"] if any(get_sequence(v) == s for v in VOLUMES)]
 for sequence in set(config["sequences"]) - set(SEQUENCES):
