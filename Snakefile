@@ -18,7 +18,7 @@ include: "workflow/rules/report.smk"  # 9 tables and figures
 
 
 rule all:
+    default_target: True
     input:
         rules.tables.input,
         rules.figures.input,
-    default_target: True

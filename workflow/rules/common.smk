@@ -24,7 +24,7 @@ LIBRARY = {
     "train": ["training", "networks", "losses", "batches", "splits", "slices", "device", "files"],
     "predict": ["prediction", "batches", "slices", "volumes", "device", "files"],
     "evaluate": ["evaluation", "metrics", "labels", "slices", "volumes", "files"],
-    "tables": ["tables", "weights", "files"],
+    "tables": ["tables", "metrics", "weights", "files"],
     "figures": ["figures", "slices", "files"],
 }
 

@@ -14,16 +14,16 @@ if config["root"] == "phantom":
             "results/logs/phantom.log",
         benchmark:
             "results/benchmarks/phantom.tsv"
-        params:
-            root=subpath(output.overview, parent=True),
-            sequences=config["sequences"],
-            **config["phantom"],
+        conda:
+            "../../envs/base.yaml"
         threads: 1
         resources:
             mem_mb=1000,
             runtime=30,
-        conda:
-            "../../envs/base.yaml"
+        params:
+            **config["phantom"],
+            root=subpath(output.overview, parent=True),
+            sequences=config["sequences"],
         script:
             "../scripts/phantom.py"
 
@@ -40,14 +40,14 @@ if "download" in config:
             "results/logs/download.log",
         benchmark:
             "results/benchmarks/download.tsv"
-        params:
-            root=config["root"],
-            **config["download"],
+        conda:
+            "../../envs/base.yaml"
         threads: 1
         resources:
             mem_mb=1000,
             runtime=600,
-        conda:
-            "../../envs/base.yaml"
+        params:
+            **config["download"],
+            root=config["root"],
         script:
             "../scripts/download.py"

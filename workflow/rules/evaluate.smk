@@ -20,17 +20,17 @@ rule predict:
         "results/logs/predict/{experiment}/{sequence}/{fold}-{seed}.log",
     benchmark:
         "results/benchmarks/predict/{experiment}/{sequence}/{fold}-{seed}.tsv"
+    conda:
+        get_train_env()
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         kind=get_split_kind,
         slice_folder=get_slice_folder,
         label_folder=get_label_folder,
         canvas_size=get_canvas_size,
-    threads: 4
-    resources:
-        mem_mb=4000,
-        runtime=120,
-    conda:
-        get_train_env()
     script:
         "../scripts/predict.py"
 
@@ -50,15 +50,15 @@ rule evaluate:
         "results/logs/evaluate/{experiment}/{sequence}/{fold}-{seed}.log",
     benchmark:
         "results/benchmarks/evaluate/{experiment}/{sequence}/{fold}-{seed}.tsv"
-    params:
-        tau=get_tau,
-        grid=get_network_grid,
-        label_folder=get_label_folder,
+    conda:
+        "../../envs/base.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
-    conda:
-        "../../envs/base.yaml"
+    params:
+        tau=get_tau,
+        grid=get_network_grid,
+        label_folder=get_label_folder,
     script:
         "../scripts/evaluate.py"

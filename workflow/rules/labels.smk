@@ -15,14 +15,14 @@ rule label_slices:
         "results/logs/label_slices/{slices}/{labels}/{volume}.log",
     benchmark:
         "results/benchmarks/label_slices/{slices}/{labels}/{volume}.tsv"
-    params:
-        recipe=get_label_recipe,
-        canvas_size=lookup("slices/{slices}/size", within=config),
+    conda:
+        "../../envs/base.yaml"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=15,
-    conda:
-        "../../envs/base.yaml"
+    params:
+        recipe=get_label_recipe,
+        canvas_size=lookup("slices/{slices}/size", within=config),
     script:
         "../scripts/label_slices.py"

@@ -14,14 +14,14 @@ rule class_weights:
         "results/logs/class_weights/{slices}/{labels}/{volume}.log",
     benchmark:
         "results/benchmarks/class_weights/{slices}/{labels}/{volume}.tsv"
-    params:
-        pictures=subpath(input.labels, strip_suffix=".csv"),
+    conda:
+        "../../envs/base.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=15,
-    conda:
-        "../../envs/base.yaml"
+    params:
+        pictures=subpath(input.labels, strip_suffix=".csv"),
     script:
         "../scripts/class_weights.py"
 
@@ -37,13 +37,13 @@ rule manifest:
         "results/logs/manifest/{slices}/{labels}/{filter}/{sequence}.log",
     benchmark:
         "results/benchmarks/manifest/{slices}/{labels}/{filter}/{sequence}.tsv"
-    params:
-        filter=get_filter,
+    conda:
+        "../../envs/base.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=15,
-    conda:
-        "../../envs/base.yaml"
+    params:
+        filter=get_filter,
     script:
         "../scripts/manifest.py"

@@ -1,6 +1,7 @@
 # Stage 9. In: metrics, manifests, histories. Out: the paper's tables as CSV, Markdown, LaTeX and HTML,
 # and figures as PNG and SVG. `snakemake --report` collects them (stage 10).
 
+
 localrules:
     tables,
     figures,
@@ -58,15 +59,15 @@ rule make_tables:
         "results/logs/make_tables.log",
     benchmark:
         "results/benchmarks/make_tables.tsv"
-    params:
-        experiments=list(get_manifests().values()),
-        evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
+    conda:
+        "../../envs/base.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../../envs/base.yaml"
+    params:
+        experiments=list(get_manifests().values()),
+        evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
     script:
         "../scripts/tables.py"
 
@@ -113,15 +114,15 @@ rule draw_run:
         "results/logs/draw_run/{experiment}/{sequence}/{fold}-{seed}.log",
     benchmark:
         "results/benchmarks/draw_run/{experiment}/{sequence}/{fold}-{seed}.tsv"
-    params:
-        slice_folder=get_slice_folder,
-        label_folder=get_label_folder,
-        canvas_size=get_canvas_size,
+    conda:
+        "../../envs/base.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../../envs/base.yaml"
+    params:
+        slice_folder=get_slice_folder,
+        label_folder=get_label_folder,
+        canvas_size=get_canvas_size,
     script:
         "../scripts/figures.py"

@@ -14,13 +14,13 @@ rule extract_slices:
         "results/logs/extract_slices/{slices}/{volume}.log",
     benchmark:
         "results/benchmarks/extract_slices/{slices}/{volume}.tsv"
-    params:
-        recipe=get_slice_recipe,
+    conda:
+        "../../envs/base.yaml"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=15,
-    conda:
-        "../../envs/base.yaml"
+    params:
+        recipe=get_slice_recipe,
     script:
         "../scripts/extract_slices.py"

@@ -13,15 +13,15 @@ rule split:
         "results/logs/split/{experiment}/{sequence}/{fold}-{seed}.log",
     benchmark:
         "results/benchmarks/split/{experiment}/{sequence}/{fold}-{seed}.tsv"
-    params:
-        split=get_setting("split"),
-        patients=get_patient_order,
+    conda:
+        "../../envs/base.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=15,
-    conda:
-        "../../envs/base.yaml"
+    params:
+        split=get_setting("split"),
+        patients=get_patient_order,
     script:
         "../scripts/split.py"
 
@@ -41,17 +41,17 @@ rule train:
         "results/logs/train/{experiment}/{sequence}/{fold}-{seed}.log",
     benchmark:
         "results/benchmarks/train/{experiment}/{sequence}/{fold}-{seed}.tsv"
-    params:
-        settings=get_setting("normalisation", "network", "loss", "augmentation", "training", "split"),
-        slice_folder=get_slice_folder,
-        label_folder=get_label_folder,
-        device=config["device"],
+    conda:
+        get_train_env()
     threads: 8
     resources:
         gpu=1,
         mem_mb=8000,
         runtime=720,
-    conda:
-        get_train_env()
+    params:
+        settings=get_setting("normalisation", "network", "loss", "augmentation", "training", "split"),
+        slice_folder=get_slice_folder,
+        label_folder=get_label_folder,
+        device=config["device"],
     script:
         "../scripts/train.py"
