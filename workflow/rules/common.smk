@@ -25,7 +25,7 @@ LIBRARY = {
     "predict": ["prediction", "batches", "slices", "volumes", "device", "files"],
     "evaluate": ["evaluation", "metrics", "labels", "slices", "volumes", "files"],
     "tables": ["tables", "metrics", "weights", "files"],
-    "figures": ["figures", "slices", "files"],
+    "figures": ["figures", "batches", "slices", "files"],
 }
 
 

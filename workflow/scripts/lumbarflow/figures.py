@@ -10,7 +10,7 @@ from . import CLASSES
 from .files import replacing
 
 # Okabe and Ito's colours, apart in hue and in lightness
-COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#D55E00"}
+COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#CC79A7"}
 plt.rcParams.update(
     {"svg.hashsalt": "lumbarflow", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 )

@@ -69,7 +69,8 @@ def draw_patient(seed, number):
         depth=rng.uniform(29, 37),
         breadth=rng.uniform(40, 50),
         canal=rng.uniform(14, 19),
-        degeneration=rng.uniform(0, 1, count + 1),
+        # healthy or worn; in between a disc would be as grey as bone, with no edge to find
+        degeneration=np.abs(rng.integers(0, 2, count + 1) - rng.uniform(0, 0.3, count + 1)),
         seed=int(rng.integers(2**31)),
     )
 
