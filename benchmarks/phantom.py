@@ -10,6 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
 import cv2
+
 from lumbarflow import phantom
 
 cv2.setNumThreads(1)
