@@ -16,7 +16,7 @@ NOTES = {
     "table2": (
         "Table 2: metrics of each class and sequence",
         "The paper's and the released rows leak: their test slices have neighbours in training. Their ASD and NSD "
-        "match surfaces across the whole stack of test images, which makes them too good. `missed` counts images in "
+        "match surfaces across the whole stack of test images, which makes them too good. Missed counts images in "
         "which a class is only in the truth or only in the prediction; ASD leaves those out.",
     ),
     "table3": (

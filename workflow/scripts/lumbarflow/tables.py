@@ -10,6 +10,7 @@ from .files import format_number, replacing
 from .metrics import scores
 from .weights import imbalance_ratio, row_pixels
 
+HEADS = {"iou": "IoU", "dice": "Dice", "asd": "ASD", "nsd": "NSD", "f1": "F1", "dice pooled": "Dice pooled"}
 METRICS = ("iou", "dice", "asd", "nsd", "precision", "recall", "f1")
 FOREGROUND = CLASSES[1:]
 
@@ -19,7 +20,7 @@ def write(frame, stem, title, note):
     frame = frame.reset_index(drop=True)
     with replacing(f"{stem}.csv") as path:
         frame.map(format_number).to_csv(path, index=False, lineterminator="\n")
-    shown = frame.map(_cell)
+    shown = frame.apply(_column).rename(columns=HEADS)
     with replacing(f"{stem}.md") as path:
         text = shown.map(lambda cell: cell.replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)
         path.write_text(f"**{title}**\n\n{text}\n\n{note}\n", encoding="utf-8")
@@ -29,13 +30,19 @@ def write(frame, stem, title, note):
         path.write_text(_page(shown, title, note), encoding="utf-8")
 
 
-def _cell(value):
-    """Four decimals for people; a dash where there is no value."""
-    if isinstance(value, (float, np.floating)):
-        if np.isnan(value):
+def _column(column):
+    """A column as text for people: counts as whole numbers, scores with four decimals, a dash for no value."""
+    numbers = column.dropna() if pd.api.types.is_numeric_dtype(column) else ()
+    whole = len(numbers) > 0 and (numbers % 1 == 0).all()
+
+    def cell(value):
+        if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
             return "–"
-        return f"{value:.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.4f}"
-    return "–" if value is None or value == "" else format_number(value)
+        if isinstance(value, (float, np.floating)):
+            return f"{value:.0f}" if whole else f"{value:.4f}"
+        return format_number(value)
+
+    return column.map(cell)
 
 
 STYLE = """
@@ -44,7 +51,7 @@ body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222 }
 table { border-collapse: collapse } th, td { padding: .25em .7em; text-align: right; white-space: nowrap }
 th { border-top: 2px solid #222; border-bottom: 1px solid #222; cursor: pointer; user-select: none }
 tr:last-child td { border-bottom: 2px solid #222 } tbody tr:nth-child(even) { background: #f4f6f8 }
-td.text, th.text { text-align: left } p { max-width: 60em }
+td.text, th.text { text-align: left } td.text { white-space: normal; max-width: 24em } p { max-width: 60em }
 """
 SORT = """
 document.querySelectorAll('th').forEach((head, column) => head.addEventListener('click', () => {
@@ -225,23 +232,18 @@ def table3(table, runs3d, paper, systems):
         unit = "px" if row["metric"] == "asd" else ""
         rows.append(
             {"class": row["class"], "metric": row["metric"], "system": "paper, t2_SPACE", "value": row["proposed"]}
-            | {"unit": unit, "grid": "2-D", "data": "slices at random; leaks", "source": "the paper, Table 3"}
+            | {"unit": unit, "grid": "2-D, px", "data": "slices at random; leaks", "source": "the paper, Table 3"}
         )
     rows += systems.to_dict("records")
     for row in table[table["experiment"] != "paper"].to_dict("records"):
         if row["class"] == "background":
             continue
+        length = "mm" if row["how"].endswith("mm") else "px"
         for metric in ("dice", "iou", "asd", "nsd"):
-            unit = ("mm" if row["how"].endswith("mm") else "px") if metric == "asd" else ""
             rows.append(
                 {"class": row["class"], "metric": metric, "system": f"{row['experiment']}, {row['sequence']}"}
-                | {
-                    "value": row[metric],
-                    "unit": unit,
-                    "grid": "2-D",
-                    "data": "this run's test set",
-                    "source": row["how"],
-                }
+                | {"value": row[metric], "unit": length if metric == "asd" else "", "grid": f"2-D, {length}"}
+                | {"data": "this run's test set", "source": row["how"]}
             )
     for (experiment, sequence), volumes in runs3d.items():
         for name, part in volumes.groupby("class", sort=False):
@@ -253,11 +255,12 @@ def table3(table, runs3d, paper, systems):
                     | {"source": "whole structures, mean over patients"}
                 )
     frame = pd.DataFrame(rows)
-    frame["comparable with"] = np.where(
-        frame["grid"] == "3-D",
-        "3-D rows of the same metric (other patients; nnU-Net and IIS are scored per instance)",
-        np.where(frame["unit"] == "mm", "2-D rows in mm", "2-D rows in px and of the same protocol only"),
-    )
+    comparable = {
+        "3-D": "3-D rows of the same metric (other patients; nnU-Net and IIS are scored per instance)",
+        "2-D, mm": "2-D rows in mm",
+        "2-D, px": "2-D rows in px of the same protocol only",
+    }
+    frame["comparable with"] = frame["grid"].map(comparable)
     frame["value"] = frame["value"].astype(float)
     order = {name: i for i, name in enumerate([*CLASSES, "dice", "iou", "asd", "nsd", "detection"])}
     return frame.sort_values(
