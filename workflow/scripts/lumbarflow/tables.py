@@ -112,7 +112,8 @@ def table1(manifests, published):
                 "relative reduction, %": 100 * (1 - ratios[1] / ratios[0]),
             }
         )
-    for row in published.to_dict("records"):
+    shown = {row["sequence"] for row in rows}
+    for row in published[published["sequence"].isin(shown)].to_dict("records"):
         before, after = row["class_imbalance_ratio_before"], row["class_imbalance_ratio_after"]
         rows.append(
             {
@@ -190,7 +191,7 @@ def table2(runs, published):
     frame = pd.DataFrame(each)
     keys = ["sequence", "class", "experiment", "how"]
     ours = frame.groupby(keys, sort=False).agg("mean").reset_index()
-    shown = [sequence for sequence in ours["sequence"].unique()]
+    shown = list(ours["sequence"].unique())
     rows = [row for row in rows if row["sequence"] in shown]
     frame = pd.concat([pd.DataFrame(rows).assign(how="as printed"), ours])
     order = {name: i for i, name in enumerate([*shown, *CLASSES, "paper", *dict.fromkeys(ours["experiment"])])}
