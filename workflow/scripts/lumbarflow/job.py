@@ -20,9 +20,12 @@ def run(main, snakemake):
     # before numpy, numba or TensorFlow are imported: Snakemake sets only the OMP and MKL variables
     os.environ["NUMBA_NUM_THREADS"] = str(snakemake.threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Python goes on writing to the terminal; what libraries below it print (TensorFlow's start) goes to the log
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
+    os.dup2(os.open(snakemake.log[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644), 2)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(lambda record: record.name == "lumbarflow.training" or record.levelno >= logging.WARNING)
-    file = logging.FileHandler(snakemake.log[0], "w", encoding="utf-8")
+    file = logging.FileHandler(snakemake.log[0], "a", encoding="utf-8")
     for handler in (terminal, file):
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file])
