@@ -7,6 +7,9 @@ min_version("9.0")
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"  # config, volumes, helpers
 include: "workflow/rules/data.smk"  # 0 the phantom dataset, or a download
 include: "workflow/rules/slices.smk"  # 1 sagittal slices as PNG

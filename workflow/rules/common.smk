@@ -23,7 +23,7 @@ LIBRARY = {
     "split": ["splits", "files"],
     "train": ["training", "networks", "losses", "batches", "splits", "slices", "device", "files"],
     "predict": ["prediction", "batches", "slices", "volumes", "device", "files"],
-    "evaluate": ["evaluation", "metrics", "labels", "slices", "volumes", "files"],
+    "evaluate": ["evaluation", "metrics", "batches", "labels", "slices", "volumes", "files"],
     "tables": ["tables", "metrics", "weights", "files"],
     "figures": ["figures", "batches", "slices", "files"],
 }
