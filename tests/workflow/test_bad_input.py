@@ -59,6 +59,11 @@ def test_before_anything_runs(workflow, setting, words):
     assert not workflow.results.exists() or not workflow.files()
 
 
+def test_no_volume_of_the_wanted_sequences(workflow, root):
+    output = fails(workflow, "--config", f"root={root}", "sequences=[t2]")
+    assert "holds no volume of t2" in line_with(output, "config.sequences")
+
+
 def test_a_mask_without_its_image(workflow, root):
     (root / "images/2_t1.mha").unlink()
     output = fails(workflow, "--config", f"root={root}")

@@ -11,7 +11,7 @@ from lumbarflow import DataError, dataset, settings
 
 PHANTOM = "results/phantom"  # never in a folder of the user's
 TABLES = ("summary", "table1", "table2", "table3")
-# Library modules that each stage's results depend on, itself and by import (tests/unit/test_library.py
+# Library modules that each stage's results depend on, itself and by import (tests/unit/test_project.py
 # holds the list to the imports). They are inputs of the stage's rules, so that an edit reruns them.
 LIBRARY = {
     "phantom": ["phantom", "volumes", "files"],
@@ -56,7 +56,10 @@ def get_volumes():
             "or `snakemake download --configfile config/spider.yaml` to fetch SPIDER, or run without --configfile"
         )
     volumes = dataset.find_volumes(config["root"])
-    return {name: paths for name, paths in volumes.items() if get_sequence(name) in config["sequences"]}
+    wanted = {name: paths for name, paths in volumes.items() if get_sequence(name) in config["sequences"]}
+    if not wanted:
+        raise DataError(f"config.sequences: {config['root']} holds no volume of {', '.join(config['sequences'])}")
+    return wanted
 
 
 def get_sequence(volume):
@@ -72,7 +75,7 @@ except DataError as error:
     sys.exit(1)
 
 SEQUENCES = [s for s in config["sequences"] if any(get_sequence(v) == s for v in VOLUMES)]
-for sequence in set(config["sequences"]) - set(SEQUENCES):
+for sequence in [s for s in config["sequences"] if VOLUMES and s not in SEQUENCES]:
     logger.info(f"Sequence {sequence}: no volumes in {config['root']}; left out of all tables.")
 
 
