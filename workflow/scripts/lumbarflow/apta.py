@@ -14,83 +14,79 @@ EIGHT = np.array([(dy, dx) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dy, dx)
 FOUR = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])
 
 
+OUTSIDE = 4  # beyond the picture: does not vote
+
+
 @njit(cache=True)
 def _vote(image, y, x, offsets):
-    """(majority colour, colours met, neighbours of the pixel's own colour); -1 where nobody votes."""
-    counts = np.zeros(4, np.int64)
-    first = np.full(4, len(offsets), np.int64)
+    """(majority colour, number of colours met, whether one neighbour has the pixel's own colour).
+
+    The majority is -1 where nobody votes. Counts are packed, eight bits a colour.
+    """
+    packed = np.int64(0)
     for k in range(len(offsets)):
-        ny, nx = y + offsets[k, 0], x + offsets[k, 1]
-        if 0 <= ny < image.shape[0] and 0 <= nx < image.shape[1]:
-            colour = image[ny, nx]
-            counts[colour] += 1
-            first[colour] = min(first[colour], k)
-    best, met = -1, 0
-    for colour in range(4):
-        if counts[colour] == 0:
-            continue
-        met += 1
-        if (
-            best < 0
-            or counts[colour] > counts[best]
-            or (counts[colour] == counts[best] and first[colour] < first[best])
-        ):
-            best = colour
-    return best, met, counts[image[y, x]]
+        packed += np.int64(1) << (8 * np.int64(image[y + offsets[k, 0], x + offsets[k, 1]]))
+    most, met = np.int64(0), 0
+    for colour in range(OUTSIDE):
+        count = (packed >> (8 * colour)) & 255
+        met += count > 0
+        most = max(most, count)
+    own = ((packed >> (8 * np.int64(image[y, x]))) & 255) > 0
+    if met == 0:
+        return -1, 0, own
+    for k in range(len(offsets)):
+        colour = np.int64(image[y + offsets[k, 0], x + offsets[k, 1]])
+        if colour != OUTSIDE and (packed >> (8 * colour)) & 255 == most:
+            return colour, met, own
+    return -1, met, own
+
+
+@njit(cache=True)
+def _find_edges(image, y, edge):
+    """Mark the pixels of a row whose 3 x 3 neighbourhood has more than one colour; simple enough to vectorise."""
+    above, row, below = image[y - 1], image[y], image[y + 1]
+    for x in range(len(edge)):
+        own = row[x + 1]
+        edge[x] = (
+            (above[x] ^ own)
+            | (above[x + 1] ^ own)
+            | (above[x + 2] ^ own)
+            | (row[x] ^ own)
+            | (row[x + 2] ^ own)
+            | (below[x] ^ own)
+            | (below[x + 1] ^ own)
+            | (below[x + 2] ^ own)
+        )
 
 
 @njit(cache=True)
 def _passes(grey, eight, four):
     height, width = grey.shape
-    image = np.zeros((height, width), np.uint8)
+    image = np.full((height + 2, width + 2), OUTSIDE, np.uint8)
+    colours = np.zeros(256, np.uint8)
+    colours[1:11], colours[90:181], colours[181:] = 1, 2, 3
     for y in range(height):
         for x in range(width):
-            value = grey[y, x]
-            if 1 <= value <= 10:
-                image[y, x] = 1
-            elif 90 <= value <= 180:
-                image[y, x] = 2
-            elif value >= 181:
-                image[y, x] = 3
+            image[y + 1, x + 1] = colours[grey[y, x]]
+    edge = np.zeros(width, np.uint8)
     for step in range(4):
         result = image.copy()
         offsets = four if step == 1 else eight
-        for y in range(height):
-            for x in range(width):
-                # where the 3 x 3 neighbourhood has one colour no pass changes anything
-                if 0 < y < height - 1 and 0 < x < width - 1:
-                    c = image[y, x]
-                    if (
-                        image[y - 1, x] == c
-                        and image[y + 1, x] == c
-                        and image[y, x - 1] == c
-                        and image[y, x + 1] == c
-                        and image[y - 1, x - 1] == c
-                        and image[y - 1, x + 1] == c
-                        and image[y + 1, x - 1] == c
-                        and image[y + 1, x + 1] == c
-                    ):
-                        continue
+        for y in range(1, height + 1):
+            _find_edges(image, y, edge)
+            for x in range(1, width + 1):
+                if edge[x - 1] == 0:  # one colour all around: no pass changes anything
+                    continue
                 best, met, own = _vote(image, y, x, offsets)
-                if best < 0:
-                    if step == 0:
+                if step == 0:
+                    if not own:
                         result[y, x] = 0
-                elif step == 0:
-                    if own == 0:
-                        result[y, x] = 0
-                elif step == 1:
-                    result[y, x] = best
-                elif step == 2:
-                    if met >= 2:
-                        result[y, x] = best
-                elif own == 0:
+                elif best >= 0 and (step == 1 or (step == 2 and met >= 2) or (step == 3 and not own)):
                     result[y, x] = best
         image = result
+    image = image[1:-1, 1:-1].copy()
     if not (image == 1).any():
-        for y in range(height):
-            for x in range(width):
-                if image[y, x] != 0:
-                    image[y, x] = 1
+        image = (image > 0).astype(np.uint8)
     return image
 
 
