@@ -67,3 +67,38 @@ def test_a_leak_is_noticed():
     rows = [{"patient": "1", "subset": "train"}, {"patient": "1", "subset": "test"}]
     with pytest.raises(DataError, match="patient 1 is in test and train"):
         splits.check_disjoint(rows, "patient")
+
+
+def test_official_tests_spiders_validation_patients(tmp_path):
+    path = tmp_path / "overview.csv"
+    lines = [f"{p}_{s},{'validation' if p > 7 else 'training'}" for p in range(10) for s in ("t1", "t2")]
+    path.write_text("\n".join(["new_file_name,subset", *lines]))
+    rows = manifest(range(10))
+    patients = {row["patient"]: ["t2"] for row in rows}
+    official = splits.read_official(path)
+    seen = set()
+    for fold in range(4):
+        subsets = splits.make(rows, "official", 4, "own", False, fold, 1, patients, official)
+        of = {s: {r["patient"] for r, x in zip(rows, subsets, strict=True) if x == s} for s in set(subsets)}
+        assert of["test"] == {"8", "9"}
+        assert len(of["validation"]) == 2
+        assert not of["validation"] & of["train"]
+        seen |= of["validation"]
+    assert seen == {str(p) for p in range(8)}
+    with pytest.raises(DataError, match="no subset for patient 3"):
+        splits.make(rows, "official", 4, "own", False, 0, 1, patients, {k: v for k, v in official.items() if k != "3"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("new_file_name,subset\n1_t1,training\n1_t2,validation\n", "patient 1 is in training and in validation"),
+        ("new_file_name,sex\n1_t1,F\n", "expected columns new_file_name and subset"),
+        ("new_file_name,subset\n1_t1,hidden\n", "expected columns new_file_name and subset"),
+    ],
+)
+def test_a_faulty_overview_is_refused(tmp_path, text, message):
+    path = tmp_path / "overview.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        splits.read_official(path)

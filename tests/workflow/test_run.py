@@ -135,6 +135,16 @@ def test_the_same_input_gives_the_same_bytes(tiny_run, tiny_config, workflow):
             assert content == first[name], name
 
 
+def test_the_official_split_follows_the_overview(tiny_config, workflow):
+    official = workflow.folder / "official.yaml"
+    official.write_text(
+        "phantom: {patients: 5}\nsequences: [t1]\nrun: [sound]\nexperiments: {sound: {split: {kind: official}}}\n"
+    )
+    workflow("--configfile", tiny_config, official, "--until", "split")
+    split = rows(workflow.results / RUN.format("sound", "t1") / "split.csv")
+    assert {row["patient"] for row in split if row["subset"] == "test"} == {"5"}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -136,6 +136,13 @@ def get_split_kind(wildcards):
     return EXPERIMENTS[wildcards.experiment]["split"]["kind"]
 
 
+def get_overview(wildcards):
+    """SPIDER's overview.csv, for those experiments that follow its division of the patients."""
+    if get_split_kind(wildcards) != "official":
+        return []
+    return [os.path.join(PHANTOM if config["root"] == "phantom" else config["root"], "overview.csv")]
+
+
 def get_tau(wildcards):
     return EXPERIMENTS[wildcards.experiment]["evaluation"]["tau"]
 
@@ -146,8 +153,8 @@ def get_network_grid(wildcards):
 
 
 def get_patient_order(wildcards):
-    """Who is dealt out: only a split by patients depends on who else is in the dataset."""
-    return get_patients() if EXPERIMENTS[wildcards.experiment]["split"]["kind"] == "patient" else {}
+    """Who is dealt out: a split of slices does not depend on who else is in the dataset."""
+    return {} if get_split_kind(wildcards) == "slice" else get_patients()
 
 
 def get_canvas_size(wildcards):

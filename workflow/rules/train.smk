@@ -6,6 +6,7 @@ rule split:
     """Deal slices or patients out to training, validation and test."""
     input:
         manifest=get_manifest,
+        overview=get_overview,
         library=get_library("split"),
     output:
         "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",

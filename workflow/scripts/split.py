@@ -14,8 +14,11 @@ def main(snakemake):
     rows = files.read_csv(snakemake.input.manifest)
     settings = snakemake.params.split["split"]
     fold, seed = int(snakemake.wildcards.fold), int(snakemake.wildcards.seed)
+    official = splits.read_official(snakemake.input.overview[0]) if settings["kind"] == "official" else None
     try:
-        subsets = splits.make(rows, **settings, fold=fold, seed=seed, patients=snakemake.params.patients)
+        subsets = splits.make(
+            rows, **settings, fold=fold, seed=seed, patients=snakemake.params.patients, official=official
+        )
     except DataError as error:
         raise DataError(f"{snakemake.wildcards.experiment}, {snakemake.wildcards.sequence}: {error}") from None
     rows = [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]

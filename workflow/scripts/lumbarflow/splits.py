@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import DataError
+from .files import read_csv
 
 # the subset that chooses the model, by split.validation
 VALIDATED_ON = {"own": "validation", "test": "test"}
@@ -29,29 +30,57 @@ def subset_of(part, fold, parts, validation):
     return "train"
 
 
-def make(rows, kind, parts, validation, filter_test, fold, seed, patients):
+def read_official(path):
+    """SPIDER's own division from overview.csv: {patient: `training` or `validation`}. Raises DataError."""
+    sides = {}
+    for row in read_csv(path):
+        if "new_file_name" not in row or row.get("subset") not in ("training", "validation"):
+            raise DataError(
+                f"{path}: expected columns new_file_name and subset (training or validation) as in SPIDER, "
+                f"found {dict(list(row.items())[:3])} ...; add them, or use split.kind patient"
+            )
+        patient = row["new_file_name"].partition("_")[0]
+        if sides.setdefault(patient, row["subset"]) != row["subset"]:
+            raise DataError(f"{path}: patient {patient} is in training and in validation; put all series in one")
+    return sides
+
+
+def make(rows, kind, parts, validation, filter_test, fold, seed, patients, official=None):
     """Subset of each manifest row: a list of `train`, `validation`, `test` or `none`.
 
     kind `slice` deals the kept images out whatever their patient (the release; it leaks); `patient`
-    deals patients out, each with all of its sequences, so that none is on two sides. `patients`:
-    {patient: its sequences} of the whole dataset, so that every sequence gets the same division.
-    filter_test: also drop from the test set what the filter drops; otherwise every slice of a test
-    volume is scored. validation `test`: the test images choose the model, too, as in the release.
+    deals patients out, each with all of its sequences, so that none is on two sides; `official` tests
+    SPIDER's validation patients (`official`: read_official's) and deals the others out, one part to
+    validate. patients: {patient: its sequences} of the whole dataset, so that every sequence gets the
+    same division. filter_test: also drop from the test set what the filter drops; otherwise every
+    slice of a test volume is scored. validation `test`: the test images choose the model, too.
 
-    Raises DataError where a subset comes out empty.
+    Raises DataError where a subset comes out empty or a patient is missing from `official`.
     """
     if kind == "slice":
         keys = [(row["volume"], row["index"]) for row in rows]
         kept = [key for key, row in zip(keys, rows, strict=True) if row["kept"] == "true"]
-        part = deal(kept, parts, seed)
-    elif kind == "patient":
+        sides = {key: subset_of(part, fold, parts, validation) for key, part in deal(kept, parts, seed).items()}
+    elif kind in ("patient", "official"):
         keys = [row["patient"] for row in rows]
-        part = deal(sorted(patients), parts, seed, {name: " ".join(seqs) for name, seqs in patients.items()})
+        strata = {name: " ".join(sequences) for name, sequences in patients.items()}
+        if kind == "patient":
+            dealt = deal(sorted(patients), parts, seed, strata)
+            sides = {patient: subset_of(part, fold, parts, validation) for patient, part in dealt.items()}
+        else:
+            unknown = sorted(patients.keys() - official.keys())
+            if unknown:
+                raise DataError(f"overview.csv has no subset for patient {unknown[0]} ({len(unknown)} such in all)")
+            training = [patient for patient in sorted(patients) if official[patient] == "training"]
+            validates = fold % parts if validation == "own" else None
+            sides = dict.fromkeys(patients, "test")
+            for patient, part in deal(training, parts, seed, strata).items():
+                sides[patient] = "validation" if part == validates else "train"
     else:
-        raise DataError(f"split.kind must be slice or patient, not {kind!r}")
+        raise DataError(f"split.kind must be slice, patient or official, not {kind!r}")
     subsets = []
     for key, row in zip(keys, rows, strict=True):
-        subset = subset_of(part[key], fold, parts, validation) if key in part else "none"
+        subset = sides.get(key, "none")
         if row["kept"] != "true" and (subset != "test" or filter_test):
             subset = "none"
         subsets.append(subset)
