@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lumbarflow import DataError, weights
 
@@ -20,3 +22,35 @@ def test_the_filter_says_why():
     assert weights.select(rows, "none", 55, 0) == [(True, "")] * 3
     with pytest.raises(DataError, match="criterion"):
         weights.select(rows, "oops", 55, 4)
+
+
+def rows_of(pixels):
+    return [
+        {**dict(zip(weights.PIXELS, p, strict=True)), "classes": 4, "imbalance_ratio": weights.imbalance_ratio(p)}
+        for p in pixels
+    ]
+
+
+@given(st.lists(st.lists(st.integers(1, 200), min_size=4, max_size=4), min_size=1, max_size=12), st.floats(1, 40))
+def test_the_pooled_ratio_holds_and_no_image_is_dropped_in_vain(pixels, limit):
+    rows = rows_of(pixels)
+    kept = [row for row, (keep, _) in zip(rows, weights.select(rows, "dataset_ratio", limit, 4), strict=True) if keep]
+    dropped = [row for row in rows if row not in kept]
+    if kept:
+        assert weights.imbalance_ratio(weights.row_pixels(kept).sum(0)) <= limit
+    if dropped:
+        assert max(r["imbalance_ratio"] for r in kept or dropped) <= max(r["imbalance_ratio"] for r in dropped)
+        mildest = min(dropped, key=lambda row: row["imbalance_ratio"])
+        assert weights.imbalance_ratio(weights.row_pixels([*kept, mildest]).sum(0)) > limit
+
+
+def test_one_class_must_not_fill_the_foreground():
+    decisions = weights.select(rows_of([(90, 6, 2, 2), (90, 5, 3, 2)]), "foreground_share", 0.55, 4)
+    assert decisions == [(False, "one class above 0.55 of the foreground"), (True, "")]
+
+
+def test_the_cap_draws_by_its_seed():
+    rows = rows_of([(9, 3, 2, 1)] * 20)
+    draws = [[keep for keep, _ in weights.select(rows, "none", 55, 4, cap=5, seed=seed)] for seed in (1, 1, 2)]
+    assert sum(draws[0]) == 5
+    assert draws[0] == draws[1] != draws[2]

@@ -41,20 +41,52 @@ def row_pixels(rows):
     return np.array([[int(row[name]) for name in PIXELS] for row in rows], np.int64).reshape(-1, len(CLASSES))
 
 
-def select(rows, criterion, limit, classes):
-    """Decide which images train: [(kept, reason)], one for each weight row.
+def foreground_share(pixels):
+    """Share of the largest foreground class in the whole foreground; NaN without a foreground."""
+    foreground = np.asarray(pixels, float)[1:]
+    return float(foreground.max() / foreground.sum()) if foreground.sum() else float("nan")
 
-    classes: fewest classes an image must show (the paper: 4). criterion `image_ratio`: the image's
-    imbalance ratio must not exceed `limit` (the paper: 55); `none`: no such test.
+
+def _excess(rows, limit):
+    """Rows to drop, the most imbalanced image first, until the pooled ratio of the others is at most `limit`."""
+    order = sorted(range(len(rows)), key=lambda i: -float(rows[i]["imbalance_ratio"]))
+    pooled = row_pixels(rows).sum(0)
+    dropped = set()
+    for i in order:
+        if imbalance_ratio(pooled) <= limit:
+            break
+        dropped.add(i)
+        pooled = pooled - row_pixels([rows[i]])[0]
+    return dropped
+
+
+def select(rows, criterion, limit, classes, cap=None, seed=0):
+    """Decide which images train: [(kept, reason)], one for each weight row of a sequence.
+
+    classes: fewest classes an image must show (the paper: 4). criterion, of which `limit` is the bound:
+    `image_ratio`: the image's imbalance ratio (the paper's words: 55); `dataset_ratio`: the ratio of the
+    pooled pixels, the worst images being dropped until it holds; `foreground_share`: share of the largest
+    foreground class in the foreground; `none`. cap: keep at most so many, drawn by `seed`.
     """
-    if criterion not in ("image_ratio", "none"):
-        raise DataError(f"filters: criterion must be image_ratio or none, not {criterion!r}")
-    decisions = []
-    for row in rows:
-        if int(row["classes"]) < classes:
-            decisions.append((False, f"fewer than {classes} classes"))
-        elif criterion == "image_ratio" and float(row["imbalance_ratio"]) > limit:
-            decisions.append((False, f"imbalance ratio above {limit:g}"))
-        else:
-            decisions.append((True, ""))
-    return decisions
+    reasons = [f"fewer than {classes} classes" if int(row["classes"]) < classes else "" for row in rows]
+    left = [i for i, reason in enumerate(reasons) if not reason]
+    if criterion == "image_ratio":
+        for i in left:
+            if float(rows[i]["imbalance_ratio"]) > limit:
+                reasons[i] = f"imbalance ratio above {limit:g}"
+    elif criterion == "dataset_ratio":
+        for i in _excess([rows[i] for i in left], limit):
+            reasons[left[i]] = f"among the worst, to bring the pooled ratio to {limit:g}"
+    elif criterion == "foreground_share":
+        for i in left:
+            if foreground_share(row_pixels([rows[i]])[0]) > limit:
+                reasons[i] = f"one class above {limit:g} of the foreground"
+    elif criterion != "none":
+        raise DataError(
+            f"filters: criterion must be image_ratio, dataset_ratio, foreground_share or none, not {criterion!r}"
+        )
+    left = [i for i, reason in enumerate(reasons) if not reason]
+    if cap is not None and len(left) > cap:
+        for i in np.random.default_rng(seed).permutation(left)[cap:]:
+            reasons[i] = f"beyond the cap of {cap} images"
+    return [(not reason, reason) for reason in reasons]
