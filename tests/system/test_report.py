@@ -53,7 +53,7 @@ def test_the_report_opens(tiny_run, tiny_config, browse):
         assert words in text
 
 
-@pytest.mark.parametrize("name", ["summary", "table1", "table2", "table3"])
+@pytest.mark.parametrize("name", ["summary", "table1", "table2", "table3", "leakage"])
 def test_tables_show_their_rows_and_sort(tiny_run, browse, name):
     page = tiny_run.results / f"tables/{name}.html"
     rows = len(page.with_suffix(".csv").read_text(encoding="utf-8").splitlines()) - 1
@@ -61,7 +61,7 @@ def test_tables_show_their_rows_and_sort(tiny_run, browse, name):
     assert not console(shown), console(shown)
     assert shown.stdout.count("<tr>") == rows + 1
     # a copy that clicks on its first number column
-    column = {"summary": 2, "table1": 5, "table2": 3, "table3": 3}[name]
+    column = {"summary": 2, "table1": 5, "table2": 3, "table3": 3, "leakage": 3}[name]
     clicked = tiny_run.folder / f"{name}.html"
     click = f"<script>document.querySelectorAll('th')[{column}].click()</script></body>"
     clicked.write_text(page.read_text(encoding="utf-8").replace("</body>", click), encoding="utf-8")

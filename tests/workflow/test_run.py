@@ -43,7 +43,7 @@ def test_every_stage_leaves_its_files(tiny_run):
             assert {p.name for p in figures.iterdir()} == {
                 f"{n}.{e}" for n in ("curves", "overlays") for e in ("png", "svg")
             }
-    for name in ("summary", "table1", "table2", "table3"):
+    for name in ("summary", "table1", "table2", "table3", "leakage"):
         for ending in ("csv", "md", "tex", "html"):
             assert (results / f"tables/{name}.{ending}").stat().st_size > 200
 
@@ -52,7 +52,8 @@ def test_table_2_holds_every_experiment_class_and_metric_beside_the_paper(tiny_r
     table = rows(tiny_run.results / "tables/table2.csv")
     found = {(row["sequence"], row["class"], row["experiment"]) for row in table}
     classes = ("background", "vertebrae", "spinal_canal", "ivd")
-    assert found == {(s, c, e) for s in ("t1", "t2_SPACE") for c in classes for e in ("paper", "released", "sound")}
+    experiments = ("paper", "released", "sound", "released: mask copied", "sound: mask copied")
+    assert found == {(s, c, e) for s in ("t1", "t2_SPACE") for c in classes for e in experiments}
     printed = rows(ROOT / "workflow/published/table2.csv")
     for row in table:
         if row["experiment"] == "paper":
@@ -85,6 +86,17 @@ def test_released_scores_follow_from_its_pictures(tiny_run):
         assert float(row["f1"]) == pytest.approx(2 * tp / (2 * tp + fp + fn))
         of_class = [r for r in rows(folder / "metrics.csv") if r["class"] == row["class"] and r["grid"] == "network"]
         assert float(row["dice"]) == pytest.approx(np.mean([float(r["soft_dice"]) for r in of_class]))
+
+
+def test_the_leakage_canary(tiny_run):
+    table = {(r["experiment"], r["sequence"]): r for r in rows(tiny_run.results / "tables/leakage.csv")}
+    for sequence in ("t1", "t2_SPACE"):
+        assert float(table["released", sequence]["same patient"]) == 1
+        assert float(table["released", sequence]["neighbour within 2"]) > 0.5
+        for name in ("neighbour within 1", "neighbour within 2", "same patient", "same mask"):
+            assert float(table["sound", sequence][name]) == 0
+        copied = [float(table[e, sequence]["copied mask: macro Dice"]) for e in ("released", "sound")]
+        assert copied[0] > copied[1] + 0.2  # copying gets far only where the split leaks
 
 
 def test_volumes_go_back_on_the_source_grid(tiny_run):

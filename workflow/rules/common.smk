@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from lumbarflow import DataError, dataset, settings
 
 PHANTOM = "results/phantom"  # never in a folder of the user's
-TABLES = ("summary", "table1", "table2", "table3")
+TABLES = ("summary", "table1", "table2", "table3", "leakage")
 # Library modules that each stage's results depend on, itself and by import (tests/unit/test_project.py
 # holds the list to the imports). They are inputs of the stage's rules, so that an edit reruns them.
 LIBRARY = {
@@ -24,6 +24,7 @@ LIBRARY = {
     "train": ["training", "networks", "losses", "batches", "splits", "slices", "device", "files"],
     "predict": ["prediction", "batches", "slices", "volumes", "device", "files"],
     "evaluate": ["evaluation", "metrics", "batches", "labels", "slices", "volumes", "files"],
+    "leakage": ["leakage", "evaluation", "prediction", "metrics", "batches", "slices", "files"],
     "tables": ["tables", "metrics", "weights", "files"],
     "figures": ["figures", "batches", "slices", "files"],
 }

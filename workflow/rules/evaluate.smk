@@ -1,4 +1,4 @@
-# Stages 7 and 8. In: a trained network and the slices of its test set. Out: class masks, the sums that
+# Stages 7 and 8, and the leakage canary. In: a trained network and the slices of its test set. Out: class masks, the sums that
 # the released metrics need, whole volumes on the source grid where the split is by patients, and
 # metrics of each image, class and volume.
 
@@ -62,3 +62,34 @@ rule evaluate:
         label_folder=get_label_folder,
     script:
         "../scripts/evaluate.py"
+
+
+rule leakage:
+    """Count what training knew of the test set, and score copying the nearest training mask."""
+    input:
+        split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
+        slices=get_slice_tables,
+        labels=get_label_tables,
+        library=get_library("leakage"),
+    output:
+        shares="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/leakage.csv",
+        images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/copied.csv",
+        stack="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/copied_stack.csv",
+    log:
+        "results/logs/leakage/{experiment}/{sequence}/{fold}-{seed}.log",
+    benchmark:
+        "results/benchmarks/leakage/{experiment}/{sequence}/{fold}-{seed}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        kind=get_split_kind,
+        tau=get_tau,
+        grid=get_network_grid,
+        slice_folder=get_slice_folder,
+        label_folder=get_label_folder,
+    script:
+        "../scripts/leakage.py"

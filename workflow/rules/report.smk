@@ -26,6 +26,7 @@ rule make_tables:
         stacks=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_stack.csv"),
         volumes=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_3d.csv"),
         about=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json"),
+        copied=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/copied.csv"),
         manifests=list(get_manifests()),
         published=[get_published(name) for name in ("table1", "table2", "table3", "systems")],
         library=get_library("tables"),
@@ -54,6 +55,12 @@ rule make_tables:
             category="1 Tables",
             labels={"table": "Table 3: other systems"},
             caption="../report/table3.rst",
+        ),
+        report(
+            "results/tables/leakage.html",
+            category="1 Tables",
+            labels={"table": "Leakage"},
+            caption="../report/leakage.rst",
         ),
     log:
         "results/logs/make_tables.log",

@@ -2,7 +2,7 @@
 
 from lumbarflow.job import run
 
-COLUMNS = ("volume", "patient", "sequence", "index", "kept", "subset", "image_sha256", "mask_sha256")
+COLUMNS = ("volume", "patient", "sequence", "index", "classes", "kept", "subset", "image_sha256", "mask_sha256")
 
 
 def main(snakemake):

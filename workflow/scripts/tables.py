@@ -19,6 +19,13 @@ NOTES = {
         "match surfaces across the whole stack of test images, which makes them too good. Missed counts images in "
         "which a class is only in the truth or only in the prediction; ASD leaves those out.",
     ),
+    "leakage": (
+        "Leakage: what training knew of the test set",
+        "Neighbour within 1 or 2: share of test slices with a training slice of the same volume that near. Same mask: "
+        "a training image has byte for byte the same mask. Copied mask: Dice of copying the mask of the nearest "
+        "training slice (of the most similar picture where the volume is new), which learns nothing. Dice is pooled over the "
+        "test images, the network's on the grid of its experiment.",
+    ),
     "table3": (
         "Table 3: comparison with published systems",
         "Pixels of a 256 x 256 picture and millimetres of a volume cannot be compared, nor can scores on different "
@@ -53,10 +60,21 @@ def main(snakemake):
             known = in_3d.get((experiment, sequence))
             in_3d[experiment, sequence] = volumes if known is None else pd.concat([known, volumes])
     table2 = tables.table2(runs, published["table2"])
+    shares, copies = {}, []
+    for path, (experiment, sequence, settings, _, _) in zip(snakemake.input.copied, runs, strict=True):
+        folder = Path(path).parent
+        stack = pd.read_csv(folder / "copied_stack.csv")
+        copies.append((experiment, sequence, {**settings, "grid": "network"}, pd.read_csv(path), stack))
+        known = [shares[experiment, sequence]] if (experiment, sequence) in shares else []
+        shares[experiment, sequence] = pd.concat([*known, pd.read_csv(folder / "leakage.csv")])
+    copied = tables.table2(copies, published["table2"])
+    shown = copied[copied["experiment"] != "paper"]
+    table2_all = pd.concat([table2, shown.assign(experiment=shown["experiment"] + ": mask copied")])
     made = {
         "summary": tables.summary(runs, table2, about),
         "table1": tables.table1(manifests, published["table1"]),
-        "table2": table2,
+        "table2": tables.order(table2_all),
+        "leakage": tables.leakage(shares, table2, copied),
         "table3": tables.table3(table2, in_3d, published["table3"], published["systems"]),
     }
     for name, frame in made.items():

@@ -194,9 +194,14 @@ def table2(runs, published):
     shown = list(ours["sequence"].unique())
     rows = [row for row in rows if row["sequence"] in shown]
     frame = pd.concat([pd.DataFrame(rows).assign(how="as printed"), ours])
-    order = {name: i for i, name in enumerate([*shown, *CLASSES, "paper", *dict.fromkeys(ours["experiment"])])}
-    frame = frame.sort_values(["sequence", "class", "experiment"], key=lambda c: c.map(order), kind="stable")
-    return frame[["sequence", "class", "experiment", *METRICS, "dice pooled", "missed", "images", "patients", "how"]]
+    columns = ["sequence", "class", "experiment", *METRICS, "dice pooled", "missed", "images", "patients", "how"]
+    return order(frame)[columns]
+
+
+def order(frame):
+    """Rows of Table 2 by sequence, class and experiment, each as it first appears; classes as numbered."""
+    place = {name: i for i, name in enumerate(dict.fromkeys([*frame["sequence"], *CLASSES, *frame["experiment"]]))}
+    return frame.sort_values(["sequence", "class", "experiment"], key=lambda c: c.map(place), kind="stable")
 
 
 def summary(runs, table, about):
@@ -220,6 +225,23 @@ def summary(runs, table, about):
                 "trainings": len(trainings),
             }
         )
+    return pd.DataFrame(rows)
+
+
+def leakage(shares, table, copied):
+    """One row an experiment and sequence: what training knew of the test set, and what copying gets.
+
+    shares: {(experiment, sequence): DataFrame of leakage.csv rows}; table, copied: table2's frame for
+    the networks and for the copied masks.
+    """
+    rows = []
+    for (experiment, sequence), known in shares.items():
+        row = {"experiment": experiment, "sequence": sequence, **known.mean().to_dict()}
+        for name, frame in (("network", table), ("copied mask", copied)):
+            part = frame[(frame["experiment"] == experiment) & (frame["sequence"] == sequence)].set_index("class")
+            row |= {f"{name}: {k}": part.loc[k, "dice pooled"] for k in FOREGROUND}
+            row[f"{name}: macro Dice"] = part.loc[list(FOREGROUND), "dice pooled"].mean()
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
