@@ -164,11 +164,11 @@ def test_the_official_split_follows_the_overview(tiny_config, workflow):
             {"experiments": {"sound": {"augmentation": {"rotation": 9}}}},
             {"train", "predict", "evaluate", "draw_run", "make_tables"},
         ),
-        ({"experiments": {"sound": {"evaluation": {"tau": 2.0}}}}, {"evaluate", "draw_run", "make_tables"}),
+        ({"experiments": {"sound": {"evaluation": {"tau": 2.0}}}}, {"evaluate", "leakage", "draw_run", "make_tables"}),
         ({"experiments": {"sound": {"evaluation": {"aggregation": "pooled"}}}}, {"make_tables"}),
         (
             {"experiments": {"sound": {"split": {"filter_test": True}}}},
-            {"split", "train", "predict", "evaluate", "draw_run", "make_tables"},
+            {"split", "train", "predict", "evaluate", "leakage", "draw_run", "make_tables"},
         ),
     ],
     ids=["augmentation", "tau", "aggregation", "split"],

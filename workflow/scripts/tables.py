@@ -22,9 +22,9 @@ NOTES = {
     "leakage": (
         "Leakage: what training knew of the test set",
         "Neighbour within 1 or 2: share of test slices with a training slice of the same volume that near. Same mask: "
-        "a training image has byte for byte the same mask. Copied mask: Dice of copying the mask of the nearest "
-        "training slice (of the most similar picture where the volume is new), which learns nothing. Dice is pooled over the "
-        "test images, the network's on the grid of its experiment.",
+        "a training image has byte for byte the same mask. Copied mask: Dice of a predictor that learns nothing and "
+        "copies the mask of the nearest training slice, or of the most similar picture where the volume is new. Dice "
+        "is pooled over the test images, the network's on the grid of its experiment.",
     ),
     "table3": (
         "Table 3: comparison with published systems",

@@ -9,8 +9,8 @@ import numpy as np
 from . import CLASSES
 from .files import replacing
 
-# Okabe and Ito's colours, apart in hue and in lightness
-COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#CC79A7"}
+# apart in hue and in lightness, for the colour-blind and for print
+COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#AA3377"}
 plt.rcParams.update(
     {"svg.hashsalt": "lumbarflow", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 )
@@ -53,7 +53,7 @@ def paint(axis, image, mask=None):
             inside = mask == CLASSES.index(name)
             if inside.any():
                 rgba = np.zeros((*mask.shape, 4))
-                rgba[inside] = matplotlib.colors.to_rgba(colour, 0.4)
+                rgba[inside] = matplotlib.colors.to_rgba(colour, 0.45)
                 axis.imshow(rgba, interpolation="nearest")
                 axis.contour(inside, [0.5], colors=[colour], linewidths=0.8)
     axis.set_axis_off()
