@@ -12,7 +12,8 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo install test test-system lint format lock clean
 
 demo: install
-	@$(BIN)/snakemake --cores $(CORES) --resources gpu=1
+	@echo "The demo takes about 5 minutes on 2 cores; results/logs holds what each job said."
+	@$(BIN)/snakemake --cores $(CORES) --resources gpu=1 --quiet rules host reason
 	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables results/figures workflow/report -newer results/report.html -print -quit)" ]; \
 	then $(BIN)/snakemake --cores $(CORES) --report results/report.html --quiet; fi
 	@$(BIN)/python workflow/scripts/show.py results

@@ -14,6 +14,7 @@ def folder(tmp_path):
 
 def test_finds_volumes_in_natural_order(folder):
     (folder / "images/.DS_Store").touch()
+    (folder / "masks/Thumbs.db").touch()
     found = dataset.find_volumes(folder)
     assert list(found) == ["2_t1", "2_t2_SPACE", "10_t1"]
     assert found["2_t1"] == (str(folder / "images/2_t1.mha"), str(folder / "masks/2_t1.mha"))

@@ -59,6 +59,7 @@ def test_the_released_protocol_is_the_papers(config):
         (["experiments", "sound", "split", "validation"], "test", r"only the experiment named released"),
         (["experiments", "sound", "folds"], [7], r"there is no fold 7"),
         (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
+        (["experiments", "gamma-04"], {}, r"config\.experiments: 'gamma-04' does not match.*letters, digits and _"),
         (["device"], "tpu", r"config\.device: 'tpu' is not one of"),
     ],
 )

@@ -75,11 +75,15 @@ def test_an_unreadable_volume_is_named(tmp_path, content):
         volumes.read(path)
 
 
-def test_a_truncated_volume_is_named(stored):
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("ending", [".mha", ".nii", ".nii.gz"])
+def test_a_truncated_volume_is_named(stored, ending, share):
     path, image, _ = stored
+    path = path.with_name("1_t2" + ending)
     sitk.WriteImage(image, str(path))
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"1_t2\.mha: cannot be read"):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DataError, match=r"1_t2\.\S+: cannot be read as a volume: damaged, cut short"):
         volumes.read(path)
 
 

@@ -20,13 +20,15 @@ def main(snakemake):
     image = volumes.Geometry(**json.loads(rows[0]["geometry"]))
     if different := mask.geometry.differs(image):
         raise DataError(
-            f"{snakemake.input.mask}: its {different} differs from the image's; found {mask.geometry}, "
-            f"expected {image}; resample one of them"
+            f"{snakemake.input.mask}: its {different} differs from the image's: found {mask.geometry}; "
+            f"expected {image}; resample the mask to the image's grid"
         )
     try:
         classes = labels.lut(mask.array)
     except DataError as error:
         raise DataError(f"{snakemake.input.mask}: {error}") from None
+    if not classes.any():
+        logging.warning("%s: holds no label; the filter leaves its images out", snakemake.input.mask)
     size = snakemake.params.canvas_size
     place = slices.Placement(*(int(rows[0][key]) for key in ("top", "left", "height", "width")))
     if snakemake.params.recipe["method"] == "apta":

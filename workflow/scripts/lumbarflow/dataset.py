@@ -9,6 +9,7 @@ from . import DataError
 EXTENSIONS = (".mha", ".mhd", ".nii", ".nii.gz")
 NAME = re.compile(r"(?P<patient>[A-Za-z0-9]+)_(?P<sequence>t1|t2|t2_SPACE)")
 SIDECARS = (".raw", ".zraw")  # the voxels of an .mhd header
+LITTER = ("Thumbs.db", "desktop.ini")
 
 
 def parse_name(name):
@@ -46,7 +47,7 @@ def find_volumes(root):
         found[kind] = {}
         for path in sorted(folder.iterdir()):
             ending = next((e for e in sorted(EXTENSIONS, key=len, reverse=True) if path.name.endswith(e)), None)
-            if path.name.startswith(".") or path.name.endswith(SIDECARS):
+            if path.name.startswith(".") or path.name.endswith(SIDECARS) or path.name in LITTER:
                 continue
             if ending is None:
                 raise DataError(f"{path}: expected a volume ({', '.join(EXTENSIONS)}); move it out of the dataset")

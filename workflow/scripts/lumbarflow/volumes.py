@@ -5,6 +5,12 @@ towards Left, Inferior and Posterior: `array[i]` is a sagittal slice as a radiol
 head up, face to the left.
 """
 
+import gzip
+import logging
+import math
+import os
+import struct
+import zlib
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -29,6 +35,9 @@ class Geometry:
     spacing: tuple
     origin: tuple
     direction: tuple
+
+    def __str__(self):
+        return ", ".join(f"{name} {tuple(map(float, getattr(self, name)))}" for name in self.__dataclass_fields__)
 
     def axes(self):
         """For each canonical axis, (stored axis, flipped). Oblique volumes get their nearest axes."""
@@ -86,7 +95,7 @@ def _reader(path):
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise DataError(f"{path}: cannot be read as a volume: {_reason(error)}") from None
+        raise _unreadable(path, error) from None
     if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
         raise DataError(
             f"{path}: expected a 3-D volume with one value a voxel, found {reader.GetDimension()}-D "
@@ -95,9 +104,32 @@ def _reader(path):
     return reader
 
 
-def _reason(error):
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else "unknown reason") + "; replace the file or take it out of the dataset"
+def _unreadable(path, error):
+    # ITK's own last words are of the kind "No such file or directory", whatever is wrong
+    logging.getLogger(__name__).info("ITK on %s: %s", path, error)
+    return DataError(
+        f"{path}: cannot be read as a volume: damaged, cut short or of another format "
+        f"({os.path.getsize(path)} bytes); replace the file or take it out of the dataset"
+    )
+
+
+def _check_nifti(path):
+    """Raise DataError where a NIfTI file is shorter than its header says; ITK would fill up with zeros."""
+    with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
+        try:
+            header = file.read(348)
+            order = "<" if struct.unpack("<i", header[:4])[0] == 348 else ">"
+            dimensions = struct.unpack(order + "8h", header[40:56])
+            bits = struct.unpack(order + "h", header[72:74])[0]
+            expected = int(struct.unpack(order + "f", header[108:112])[0])  # where the voxels begin
+            expected += math.prod(dimensions[1 : 1 + dimensions[0]]) * bits // 8
+            found = len(header)
+            while chunk := file.read(1 << 20):
+                found += len(chunk)
+        except (EOFError, OSError, zlib.error, struct.error) as error:
+            raise _unreadable(path, error) from None
+    if found < expected:
+        raise _unreadable(path, f"{found} bytes, expected {expected}")
 
 
 def read_geometry(path):
@@ -112,10 +144,12 @@ def read(path):
     where it is missing, damaged or not a 3-D volume of single values.
     """
     reader = _reader(path)
+    if str(path).endswith((".nii", ".nii.gz")):
+        _check_nifti(path)
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise DataError(f"{path}: cannot be read as a volume: {_reason(error)}") from None
+        raise _unreadable(path, error) from None
     geometry = _geometry(image)
     # ITK's arrays run z, y, x: stored axis a is array axis 2 - a
     array = sitk.GetArrayFromImage(image).transpose([2 - stored for stored, _ in geometry.axes()])
