@@ -119,6 +119,13 @@ def test_too_few_patients_for_the_split(workflow, root, tiny_config, tmp_path):
     assert "leaves no image to test" in line_with(output, "sound, t1: the patient split in 4 parts")
 
 
+def test_a_gpu_that_is_not_there(workflow, tiny_config, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    arguments = ("--config", "device=gpu", "run=[sound]", "sequences=[t1]", "--until", "train")
+    output = fails(workflow, "--configfile", tiny_config, *arguments)
+    assert "set device to auto or cpu" in line_with(output, "config.device is gpu, but tensorflow sees no GPU")
+
+
 def test_download_then_run(workflow, dataset, tmp_path):
     """`snakemake download` from a server on loopback, then the main job's plan on what it fetched."""
     served = tmp_path / "served"
