@@ -21,7 +21,7 @@ rule predict:
     benchmark:
         "results/benchmarks/predict/{experiment}/{sequence}/{fold}-{seed}.tsv"
     conda:
-        get_train_env()
+        "../../envs/train-cpu.yaml"
     threads: 4
     resources:
         mem_mb=4000,

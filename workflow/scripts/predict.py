@@ -6,7 +6,8 @@ from lumbarflow.job import run
 def main(snakemake):
     from lumbarflow import device
 
-    device.choose("auto", snakemake.threads)
+    # on the CPU wherever the network was trained: the GPU stays free for training, and masks come out the same
+    device.choose("cpu", snakemake.threads)
     import json
     from itertools import groupby
     from pathlib import Path

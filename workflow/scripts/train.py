@@ -16,22 +16,25 @@ def main(snakemake):
     splits.check_disjoint(rows, settings["split"]["kind"])
     network = settings["network"]
 
+    grid = (network["image_size"], network["resize"])
+
     def load(subset):
         chosen = [row for row in rows if row["subset"] == subset]
-        return tuple(
-            read(chosen, folder, network["image_size"], network["resize"])
-            for read, folder in (
-                (batches.load_images, snakemake.params.slice_folder),
-                (batches.load_masks, snakemake.params.label_folder),
-            )
-        )
+        images = batches.load_images(chosen, snakemake.params.slice_folder, *grid)
+        return images, batches.load_masks(chosen, snakemake.params.label_folder, *grid)
 
     sets = {"train": load("train"), "validation": load(splits.VALIDATED_ON[settings["split"]["validation"]])}
     keras.utils.set_random_seed(seed)
     model = networks.build(network["name"], batches.pad_to_16(network["image_size"]), **network["options"])
     fit = training.train(
-        *(model, sets["train"], sets["validation"], settings["training"], settings["loss"]),
-        *(settings["normalisation"], settings["augmentation"], seed),
+        model,
+        training=sets["train"],
+        validation=sets["validation"],
+        settings=settings["training"],
+        loss=settings["loss"],
+        normalisation=settings["normalisation"],
+        augmentation=settings["augmentation"],
+        seed=seed,
     )
     files.write_csv(snakemake.output.history, fit.history, training.HISTORY)
     about = {"best_epoch": fit.best_epoch, "parameters": model.count_params(), "seed": seed, "device": used}

@@ -42,7 +42,7 @@ def choose(wanted, threads):
             "nvidia-smi, or set device to auto or cpu"
         )
     used = "gpu" if found and wanted != "cpu" else "cpu"
-    logging.getLogger("lumbarflow.training").info("%s on %s %s, %d threads", backend, used, found, threads)
+    logging.getLogger(__name__).info("%s on %s %s, %d threads", backend, used, found, threads)
     return used
 
 
