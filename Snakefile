@@ -15,6 +15,7 @@ include: "workflow/rules/data.smk"  # 0 the phantom dataset, or a download
 include: "workflow/rules/slices.smk"  # 1 sagittal slices as PNG
 include: "workflow/rules/labels.smk"  # 2 class masks: the paper's APTA, or exact
 include: "workflow/rules/manifest.smk"  # 3, 4 class weights and the filter
+include: "workflow/rules/audit.smk"  # the dataset and its defects, what APTA costs
 include: "workflow/rules/train.smk"  # 5, 6 split and training
 include: "workflow/rules/evaluate.smk"  # 7, 8 prediction and metrics
 include: "workflow/rules/report.smk"  # 9 tables and figures

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lumbarflow import apta, files
+from lumbarflow import apta, png
 
 EIGHT = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0)]
 FOUR = [(1, 0), (-1, 0), (0, 1), (0, -1)]
@@ -76,7 +76,7 @@ def test_equals_every_golden_pair(real_data):
     for path in pairs:
         colours = np.array(Image.open(str(path).replace(".grey.", ".apta.")).convert("RGB"))
         expected = (colours > 0) @ np.array([1, 2, 3], np.uint8)
-        np.testing.assert_array_equal(apta.repair(files.read_png(path)), expected, err_msg=path.name)
+        np.testing.assert_array_equal(apta.repair(png.read(path)), expected, err_msg=path.name)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 2), np.int16), np.zeros((2, 2, 3), np.uint8)])

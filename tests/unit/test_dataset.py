@@ -1,6 +1,7 @@
 import pytest
 
 from lumbarflow import DataError, dataset
+from lumbarflow.dataset import Source
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def test_finds_volumes_in_natural_order(folder):
     (folder / "masks/Thumbs.db").touch()
     found = dataset.find_volumes(folder)
     assert list(found) == ["2_t1", "2_t2_SPACE", "10_t1"]
-    assert found["2_t1"] == (str(folder / "images/2_t1.mha"), str(folder / "masks/2_t1.mha"))
+    assert found["2_t1"] == Source("2", "t1", str(folder / "images/2_t1.mha"), str(folder / "masks/2_t1.mha"))
 
 
 def test_no_data_says_how_to_get_it(tmp_path):

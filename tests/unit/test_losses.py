@@ -23,7 +23,7 @@ def test_equals_numpy(over, gamma):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, (3, 8, 6))
     p = rng.dirichlet(np.ones(4), (3, 8, 6)).astype(np.float32)
-    loss = CombinedLoss(0.6, gamma, over)
+    loss = CombinedLoss(0.6, None, gamma, over)
     assert float(loss(y, p)) == pytest.approx(numpy_loss(y, p, 0.6, gamma, over), rel=1e-5)
 
 
@@ -31,7 +31,7 @@ def test_by_hand():
     # one pixel of class 1 predicted with p = 1/2, classes 1 and 2 sharing it
     y, p = np.array([[[1]]]), np.array([[[[0, 0.5, 0.5, 0]]]], np.float32)
     focal = 0.5**4 * np.log(2) / 4
-    assert float(CombinedLoss(1.0, 4.0)(y, p)) == pytest.approx(focal, rel=1e-6)
+    assert float(CombinedLoss(1.0)(y, p)) == pytest.approx(focal, rel=1e-6)
     assert float(CombinedLoss(0.0)(y, p)) == pytest.approx(1 - 2 / 3, rel=1e-6)
     # a class at a time: 1/1 (absent, not predicted), 2/2.5, 1/1.5, 1/1
     expected = 1 - (1 + 2 / 2.5 + 1 / 1.5 + 1) / 4

@@ -35,7 +35,7 @@ def test_the_released_protocol_is_the_papers(config):
         "options": {"width": 16, "momentum": 0.99},
     }
     assert released["training"] == {"rate": 0.001, "schedule": "constant", "batch": 8, "epochs": 100, "patience": 20}
-    assert released["loss"] == {"focal_share": 0.6, "gamma": 4.0, "dice_over": "joint"}
+    assert released["loss"] == {"focal_share": 0.6, "alpha": "none", "gamma": 4.0, "dice_over": "joint"}
     # one change a step
     assert loaded["disjoint"] == settings.merge(released, {"split": {"validation": "own"}})
     assert loaded["patient"] == settings.merge(loaded["disjoint"], {"split": {"kind": "patient"}})

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import yaml
 from conftest import ROOT
 
-from lumbarflow import files, metrics
+from lumbarflow import files, metrics, png
 
 
 def rows(path):
@@ -69,8 +69,8 @@ def test_released_scores_follow_from_its_pictures(tiny_run):
     counts = {k: np.zeros(3) for k in range(4)}
     for row in predicted:
         name = f"{row['volume']}/{int(row['index']):03d}.png"
-        pred = files.read_png(folder / "predictions/classes" / name)
-        mask = files.read_png(tiny_run.results / "labels/released/apta" / name)
+        pred = png.read(folder / "predictions/classes" / name)
+        mask = png.read(tiny_run.results / "labels/released/apta" / name)
         truth = mask[1::3, 1::3]  # 96 x 72 to 32 x 24: the middle of every three
         for k in range(4):
             p, t = pred == k, truth == k

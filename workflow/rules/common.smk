@@ -1,6 +1,7 @@
 # Config, volumes, and every helper that a rule uses.
 import os
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
 from snakemake.logging import logger
@@ -16,17 +17,22 @@ TABLES = ("summary", "table1", "table2", "table3", "leakage")
 LIBRARY = {
     "phantom": ["phantom", "volumes", "files"],
     "download": ["download", "files"],
-    "slices": ["slices", "volumes", "dataset", "files"],
-    "labels": ["apta", "labels", "slices", "volumes", "files"],
-    "weights": ["weights", "files"],
-    "manifest": ["weights", "files"],
-    "split": ["splits", "files"],
-    "train": ["training", "networks", "losses", "batches", "splits", "slices", "device", "files"],
-    "predict": ["prediction", "batches", "slices", "volumes", "device", "files"],
-    "evaluate": ["evaluation", "metrics", "batches", "labels", "slices", "volumes", "files"],
-    "leakage": ["leakage", "evaluation", "prediction", "metrics", "batches", "slices", "files"],
+    "slices": ["slices", "volumes", "png", "files"],
+    "labels": ["apta", "labels", "slices", "volumes", "png", "files"],
+    "describe": ["survey", "labels", "slices", "volumes", "files"],
+    "dataset": ["audit", "survey", "dataset", "tables", "metrics", "weights", "labels", "slices", "files"],
+    "contact_sheet": ["figures", "png", "volumes", "files"],
+    "fidelity": ["audit", "survey", "dataset", "figures", "png", "labels", "slices", "volumes", "files"],
+    "colour_labels": ["labels", "slices", "png", "files"],
+    "weights": ["weights", "png", "files"],
+    "manifest": ["weights", "dataset", "files"],
+    "split": ["splits", "weights", "files"],
+    "train": ["training", "networks", "losses", "batches", "splits", "weights", "slices", "png", "device", "files"],
+    "predict": ["prediction", "batches", "slices", "volumes", "png", "device", "files"],
+    "evaluate": ["evaluation", "metrics", "batches", "labels", "slices", "volumes", "png", "files"],
+    "leakage": ["leakage", "evaluation", "prediction", "metrics", "batches", "slices", "png", "files"],
     "tables": ["tables", "metrics", "weights", "files"],
-    "figures": ["figures", "batches", "slices", "files"],
+    "figures": ["figures", "batches", "slices", "png", "files"],
 }
 
 
@@ -44,27 +50,35 @@ def get_published(name):
 
 
 def get_volumes():
-    """{volume: (image, mask)} of the wanted sequences."""
-    if config["root"] == "phantom":
+    """{volume: whose it is, and where its image and mask are}, of the wanted sequences."""
+    if config["sheet"]:
+        volumes = dataset.read_sheet(config["sheet"])
+    elif config["root"] == "phantom":
         names = [f"{n + 1}_{s}" for n in range(config["phantom"]["patients"]) for s in config["sequences"]]
-        return {name: (f"{PHANTOM}/images/{name}.mha", f"{PHANTOM}/masks/{name}.mha") for name in names}
+        paths = {name: [f"{PHANTOM}/{kind}/{name}.mha" for kind in ("images", "masks")] for name in names}
+        volumes = {name: dataset.Source(*dataset.parse_name(name), *paths[name]) for name in names}
     # Snakemake does not know its targets yet; a job on a cluster writes `download:`
-    if "download" in config and any(argument.partition(":")[0] == "download" for argument in sys.argv):
+    elif "download" in config and any(argument.partition(":")[0] == "download" for argument in sys.argv):
         return {}
-    if not config["root"]:
+    elif not config["root"]:
         raise DataError(
             "config.root: no dataset folder given; add `--config root=FOLDER` (SPIDER's layout: images/, masks/), "
-            "or `snakemake download --configfile config/spider.yaml` to fetch SPIDER, or run without --configfile"
+            "`--config sheet=FILE` (a sample sheet), or `snakemake download --configfile config/spider.yaml` to fetch "
+            "SPIDER, or run without --configfile"
         )
-    volumes = dataset.find_volumes(config["root"])
-    wanted = {name: paths for name, paths in volumes.items() if get_sequence(name) in config["sequences"]}
+    else:
+        volumes = dataset.find_volumes(config["root"])
+    for name in config["overrides"]:
+        if name not in volumes:
+            near = get_close_matches(name, list(volumes), 1, 0.5)
+            raise DataError(
+                f"config.overrides: there is no volume {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+    wanted = {name: source for name, source in volumes.items() if source.sequence in config["sequences"]}
     if not wanted:
-        raise DataError(f"config.sequences: {config['root']} holds no volume of {', '.join(config['sequences'])}")
+        where = config["sheet"] or config["root"]
+        raise DataError(f"config.sequences: {where} holds no volume of {', '.join(config['sequences'])}")
     return wanted
-
-
-def get_sequence(volume):
-    return dataset.parse_name(volume)[1]
 
 
 try:
@@ -75,13 +89,13 @@ except DataError as error:
     logger.error(f"Error: {error}")
     sys.exit(1)
 
-SEQUENCES = [s for s in config["sequences"] if any(get_sequence(v) == s for v in VOLUMES)]
+SEQUENCES = [s for s in config["sequences"] if any(v.sequence == s for v in VOLUMES.values())]
 for sequence in [s for s in config["sequences"] if VOLUMES and s not in SEQUENCES]:
-    logger.info(f"Sequence {sequence}: no volumes in {config['root']}; left out of all tables.")
+    logger.info(f"Sequence {sequence}: no volumes in {config['sheet'] or config['root']}; left out of all tables.")
 
 
 wildcard_constraints:
-    volume=r"[A-Za-z0-9]+_(t1|t2|t2_SPACE)",
+    volume=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     sequence="t1|t2|t2_SPACE",
     slices=r"[A-Za-z0-9_]+",
     labels=r"[A-Za-z0-9_]+",
@@ -92,23 +106,43 @@ wildcard_constraints:
 
 
 def get_image(wildcards):
-    return VOLUMES[wildcards.volume][0]
+    return dataset.parts(VOLUMES[wildcards.volume].image)
 
 
 def get_mask(wildcards):
-    return VOLUMES[wildcards.volume][1]
+    return dataset.parts(VOLUMES[wildcards.volume].mask)
+
+
+def get_stored(volume, kind):
+    """What volumes.read needs to know: where the `image` or `mask` is, and what to believe instead of its header."""
+    return {"path": getattr(VOLUMES[volume], kind), "override": config["overrides"].get(volume)}
+
+
+def get_stored_image(wildcards):
+    return get_stored(wildcards.volume, "image")
+
+
+def get_stored_mask(wildcards):
+    return get_stored(wildcards.volume, "mask")
+
+
+def get_patient(wildcards):
+    return VOLUMES[wildcards.volume].patient
+
+
+def get_sequence(wildcards):
+    return VOLUMES[wildcards.volume].sequence
 
 
 def get_volumes_of(sequence):
-    return [volume for volume in VOLUMES if get_sequence(volume) == sequence]
+    return [volume for volume, source in VOLUMES.items() if source.sequence == sequence]
 
 
 def get_patients():
     """{patient: its sequences}, of the whole dataset."""
     patients = {}
-    for volume in VOLUMES:
-        patient, sequence = dataset.parse_name(volume)
-        patients.setdefault(patient, []).append(sequence)
+    for source in VOLUMES.values():
+        patients.setdefault(source.patient, []).append(source.sequence)
     return patients
 
 
@@ -137,11 +171,20 @@ def get_split_kind(wildcards):
     return EXPERIMENTS[wildcards.experiment]["split"]["kind"]
 
 
+def get_overview_path():
+    """SPIDER's overview.csv, or the sample sheet in its place."""
+    folder = PHANTOM if config["root"] == "phantom" else config["root"]
+    return config["sheet"] or os.path.join(folder, "overview.csv")
+
+
+def get_known_overview():
+    path = get_overview_path()
+    return [path] if config["root"] == "phantom" or os.path.isfile(path) else []
+
+
 def get_overview(wildcards):
-    """SPIDER's overview.csv, for those experiments that follow its division of the patients."""
-    if get_split_kind(wildcards) != "official":
-        return []
-    return [os.path.join(PHANTOM if config["root"] == "phantom" else config["root"], "overview.csv")]
+    """For those experiments that follow the official division of the patients."""
+    return [get_overview_path()] if get_split_kind(wildcards) == "official" else []
 
 
 def get_tau(wildcards):
@@ -169,6 +212,41 @@ def get_weights(wildcards):
         volume=get_volumes_of(wildcards.sequence),
         allow_missing=True,
     )
+
+
+def get_slice_tables_of_recipe(wildcards):
+    volumes = get_volumes_of(wildcards.sequence)
+    return expand("results/slices/{slices}/{volume}.csv", volume=volumes, allow_missing=True)
+
+
+def get_label_tables_of_recipe(wildcards):
+    volumes = get_volumes_of(wildcards.sequence)
+    return expand("results/labels/{slices}/{labels}/{volume}.csv", volume=volumes, allow_missing=True)
+
+
+def get_exact_labels():
+    """The first label recipe that looks labels up, or None."""
+    return next((name for name, recipe in config["labels"].items() if recipe["method"] == "lut"), None)
+
+
+def get_exact_label_tables(wildcards):
+    volumes = get_volumes_of(wildcards.sequence)
+    return expand(
+        "results/labels/{slices}/{exact}/{volume}.csv", exact=get_exact_labels(), volume=volumes, allow_missing=True
+    )
+
+
+def get_masked_slices():
+    """(slices, labels, sequence) of every pair of recipes that an experiment uses."""
+    pairs = dict.fromkeys((settings["slices"], settings["labels"]) for settings in EXPERIMENTS.values())
+    return [(*pair, sequence) for pair in pairs for sequence in SEQUENCES]
+
+
+def get_repairs():
+    """Those of them that are repaired pictures, and have an exact lookup to be held against."""
+    if get_exact_labels() is None:
+        return []
+    return [recipes for recipes in get_masked_slices() if config["labels"][recipes[1]]["method"] == "apta"]
 
 
 def get_recipes(experiment):
@@ -200,8 +278,12 @@ def get_label_folder(wildcards):
     return f"results/labels/{recipes['slices']}/{recipes['labels']}"
 
 
-def get_source_masks(wildcards):
-    return [VOLUMES[volume][1] for volume in get_volumes_of(wildcards.sequence)]
+def get_mask_files(wildcards):
+    return [part for volume in get_volumes_of(wildcards.sequence) for part in dataset.parts(VOLUMES[volume].mask)]
+
+
+def get_stored_masks(wildcards):
+    return {volume: get_stored(volume, "mask") for volume in get_volumes_of(wildcards.sequence)}
 
 
 def get_runs(pattern):

@@ -1,14 +1,14 @@
 # Stage 0. In: nothing, or the web. Out: a dataset folder in SPIDER's layout.
 
-if config["root"] == "phantom":
+if config["root"] == "phantom" and not config["sheet"]:
 
     rule phantom:
         """Make the built-in dataset: synthetic lumbar columns in three contrasts."""
         input:
             library=get_library("phantom"),
         output:
-            images=[image for image, mask in VOLUMES.values()],
-            masks=[mask for image, mask in VOLUMES.values()],
+            images=[source.image for source in VOLUMES.values()],
+            masks=[source.mask for source in VOLUMES.values()],
             overview=f"{PHANTOM}/overview.csv",
         log:
             "results/logs/phantom.log",

@@ -40,7 +40,7 @@ rule evaluate:
     input:
         table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
         labels=get_label_tables,
-        masks=get_source_masks,
+        masks=get_mask_files,
         library=get_library("evaluate"),
     output:
         images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv",
@@ -60,6 +60,7 @@ rule evaluate:
         tau=get_tau,
         grid=get_network_grid,
         label_folder=get_label_folder,
+        sources=get_stored_masks,
     script:
         "../scripts/evaluate.py"
 

@@ -23,6 +23,7 @@ rule label_slices:
         runtime=15,
     params:
         recipe=get_label_recipe,
+        source=get_stored_mask,
         canvas_size=lookup("slices/{slices}/size", within=config),
     script:
         "../scripts/label_slices.py"

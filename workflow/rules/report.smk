@@ -5,18 +5,37 @@
 localrules:
     tables,
     figures,
+    coloured,
 
 
 rule tables:
     """All tables, without touching a model that exists."""
     input:
         expand("results/tables/{table}.{ending}", table=TABLES, ending=["csv", "md", "tex", "html"]),
+        rules.dataset_table.output,
+        rules.fidelity_table.output if get_repairs() else [],
 
 
 rule figures:
     """All figures."""
     input:
         get_runs("results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png"),
+        [
+            f"results/figures/contact/{slices}/{labels}/{sequence}.png"
+            for slices, labels, sequence in get_masked_slices()
+        ],
+        [f"results/figures/fidelity/{slices}/{labels}/{sequence}.png" for slices, labels, sequence in get_repairs()],
+
+
+rule coloured:
+    """Class masks in colour and grey, as the paper shows them; on request only."""
+    input:
+        expand(
+            "results/coloured/{recipes}/{kind}/{volume}",
+            recipes=dict.fromkeys(f"{slices}/{labels}" for slices, labels, _ in get_masked_slices()),
+            kind=["colour", "grey"],
+            volume=VOLUMES,
+        ),
 
 
 rule make_tables:

@@ -22,5 +22,8 @@ rule extract_slices:
         runtime=15,
     params:
         recipe=get_slice_recipe,
+        source=get_stored_image,
+        patient=get_patient,
+        sequence=get_sequence,
     script:
         "../scripts/extract_slices.py"

@@ -6,7 +6,7 @@ from lumbarflow.job import run
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow import files, weights
+    from lumbarflow import files, png, weights
 
     masks = files.read_csv(snakemake.input.labels)
     pictures = files.read_csv(snakemake.input.slices)
@@ -14,7 +14,7 @@ def main(snakemake):
     for picture, mask in zip(pictures, masks, strict=True):
         path = Path(snakemake.params.pictures) / f"{int(mask['index']):03d}.png"
         row = {key: picture[key] for key in ("volume", "patient", "sequence", "index")}
-        row |= weights.describe(files.read_png(path, mask["sha256"]))
+        row |= weights.describe(png.read(path, mask["sha256"]))
         rows.append({**row, "image_sha256": picture["sha256"], "mask_sha256": mask["sha256"]})
     files.write_csv(snakemake.output[0], rows, (*weights.COLUMNS, "image_sha256", "mask_sha256"))
 

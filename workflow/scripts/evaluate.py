@@ -9,10 +9,10 @@ def main(snakemake):
 
     import numpy as np
 
-    from lumbarflow import CLASSES, batches, evaluation, files, labels, volumes
+    from lumbarflow import CLASSES, batches, evaluation, files, labels, png, volumes
 
     tau = snakemake.params.tau
-    masks = {volumes.stem(path): path for path in snakemake.input.masks}
+    sources = snakemake.params.sources
     pictures = Path(snakemake.input.table).with_suffix("")
     restored = pictures.with_name("volumes")
     images, in_3d, stack = [], [], ([], [])
@@ -23,7 +23,7 @@ def main(snakemake):
         truths = batches.load_masks(scored, snakemake.params.label_folder, *snakemake.params.grid)
         for row, truth in zip(scored, truths, strict=True):
             classes, half = (
-                files.read_png(pictures / kind / volume / f"{int(row['index']):03d}.png", row[f"{kind}_sha256"])
+                png.read(pictures / kind / volume / f"{int(row['index']):03d}.png", row[f"{kind}_sha256"])
                 for kind in ("classes", "half")
             )
             sums = {
@@ -36,7 +36,7 @@ def main(snakemake):
             stack[1].append(truth)
         if (restored / f"{volume}.mha").is_file():
             pred = volumes.read(restored / f"{volume}.mha")
-            truth = labels.lut(volumes.read(masks[volume]).array)
+            truth = labels.lut(volumes.read(**sources[volume]).array)
             for row in scored:
                 index = int(row["index"])
                 for entry in evaluation.image_rows(pred.array[index], truth[index], pred.spacing[1:], tau):

@@ -17,7 +17,7 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow import batches, figures, files
+    from lumbarflow import batches, figures, files, png
 
     about = files.read_json(snakemake.input.about)
     network, split = about["settings"]["network"], about["settings"]["split"]
@@ -36,7 +36,7 @@ def main(snakemake):
         truth = batches.load_masks(row, folders.label_folder, *grid)[0]
         path = Path(snakemake.input.predictions).with_suffix("") / "classes" / volume / f"{index:03d}.png"
         caption = f"{place}: {volume}, slice {index}, Dice {dice:.3f}"
-        examples.append((caption, image, truth, files.read_png(path)))
+        examples.append((caption, image, truth, png.read(path)))
     aspect = folders.canvas_size[0] / folders.canvas_size[1] * network["image_size"][1] / network["image_size"][0]
     figures.save(figures.overlays(examples, name, aspect), Path(snakemake.output.overlays[0]).with_suffix(""))
 

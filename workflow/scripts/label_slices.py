@@ -13,37 +13,36 @@ def main(snakemake):
 
     # compiled code is kept with the results' own Snakemake folder, not beside the source
     os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(".snakemake/numba"))
-    from lumbarflow import DataError, files, labels, slices, volumes
+    from lumbarflow import DataError, files, labels, png, slices, volumes
 
     rows = files.read_csv(snakemake.input.slices)
-    mask = volumes.read(snakemake.input.mask)
+    recipe, size, source = (snakemake.params[key] for key in ("recipe", "canvas_size", "source"))
+    mask = volumes.read(**source)
     image = volumes.Geometry(**json.loads(rows[0]["geometry"]))
     if different := mask.geometry.differs(image):
         raise DataError(
-            f"{snakemake.input.mask}: its {different} differs from the image's: found {mask.geometry}; "
+            f"{source['path']}: its {different} differs from the image's: found {mask.geometry}; "
             f"expected {image}; resample the mask to the image's grid"
         )
     try:
         classes = labels.lut(mask.array)
     except DataError as error:
-        raise DataError(f"{snakemake.input.mask}: {error}") from None
+        raise DataError(f"{source['path']}: {error}") from None
     if not classes.any():
-        logging.warning("%s: holds no label; the filter leaves its images out", snakemake.input.mask)
-    size = snakemake.params.canvas_size
-    place = slices.Placement(*(int(rows[0][key]) for key in ("top", "left", "height", "width")))
-    if snakemake.params.recipe["method"] == "apta":
-        from lumbarflow import apta
+        logging.warning("%s: holds no label; the filter leaves its images out", source["path"])
+    place = slices.Placement.of(rows[0])
+    if recipe["method"] == "apta":
+        from lumbarflow import apta  # numba takes a second to import
 
-        with files.locked(os.path.join(os.environ["NUMBA_CACHE_DIR"], "lock")):
-            apta.repair(np.zeros((3, 3), np.uint8))  # compiled by the first job, read from its cache by the others
+        apta.compile_once(os.environ["NUMBA_CACHE_DIR"])
     table = []
     for row, plane, exact in zip(rows, mask.array, classes, strict=True):
-        if snakemake.params.recipe["method"] == "apta":
-            grey = slices.to_grey(plane, plane.min(), plane.max())
-            picture = apta.repair(slices.to_canvas(grey, place, size, "linear"))
+        if recipe["method"] == "apta":
+            grey = slices.to_canvas(labels.render(plane, recipe["stretch"]), place, size, recipe["resize"])
+            picture = apta.repair(grey, recipe["version"])
         else:
             picture = slices.to_canvas(exact, place, size, "nearest")
-        digest = files.write_png(Path(snakemake.output.pictures) / f"{int(row['index']):03d}.png", picture)
+        digest = png.write(Path(snakemake.output.pictures) / f"{int(row['index']):03d}.png", picture)
         table.append({"volume": row["volume"], "index": row["index"], "sha256": digest})
     files.write_csv(snakemake.output.table, table, ("volume", "index", "sha256"))
     logging.info(

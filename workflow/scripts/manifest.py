@@ -7,9 +7,20 @@ def main(snakemake):
     import logging
     from collections import Counter
 
-    from lumbarflow import files, weights
+    from lumbarflow import DataError, dataset, files, weights
 
     rows = [row for path in snakemake.input.weights for row in files.read_csv(path)]
+    pictures, patients = {}, {row["volume"]: row["patient"] for row in rows}
+    for row in rows:
+        pictures.setdefault(row["volume"], []).append(row["image_sha256"])
+    for names in dataset.duplicates({volume: tuple(digests) for volume, digests in pictures.items()}):
+        text = f"volumes {' and '.join(names)} hold the same pictures"
+        if len({patients[name] for name in names}) > 1:
+            raise DataError(
+                f"{text}, but are said to be of different patients, which a split by patients would take for new ones; "
+                "remove all but one, or give them one patient in a sample sheet"
+            )
+        logging.warning("%s", text)
     decisions = weights.select(rows, **snakemake.params.filter)
     for row, (kept, reason) in zip(rows, decisions, strict=True):
         row |= {"kept": kept, "reason": reason}

@@ -14,7 +14,7 @@ def main(snakemake):
 
     import numpy as np
 
-    from lumbarflow import CLASSES, batches, files, prediction, volumes
+    from lumbarflow import CLASSES, batches, files, png, prediction, volumes
 
     about = files.read_json(snakemake.input.about)
     settings, params = about["settings"], snakemake.params
@@ -40,7 +40,7 @@ def main(snakemake):
             entry["scored"] = row["subset"] == "test"
             for kind, decide in (("classes", prediction.decide), ("half", prediction.decide_half)):
                 path = folders["pictures"] / kind / volume / f"{int(row['index']):03d}.png"
-                entry[f"{kind}_sha256"] = files.write_png(path, decide(probability))
+                entry[f"{kind}_sha256"] = png.write(path, decide(probability))
             for name, sums in prediction.soft_sums(probability, truth).items():
                 entry |= {f"{name}_{k}": value for k, value in zip(CLASSES, sums, strict=True)}
             table.append(entry)

@@ -9,7 +9,7 @@ def main(snakemake):
     import logging
     from collections import Counter
 
-    from lumbarflow import DataError, files, splits
+    from lumbarflow import DataError, files, splits, weights
 
     rows = files.read_csv(snakemake.input.manifest)
     settings = snakemake.params.split["split"]
@@ -23,7 +23,8 @@ def main(snakemake):
         raise DataError(f"{snakemake.wildcards.experiment}, {snakemake.wildcards.sequence}: {error}") from None
     rows = [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]
     splits.check_disjoint(rows, settings["kind"])
-    files.write_csv(snakemake.output[0], [{key: row[key] for key in COLUMNS} for row in rows], COLUMNS)
+    columns = (*COLUMNS, *weights.PIXELS)
+    files.write_csv(snakemake.output[0], [{key: row[key] for key in columns} for row in rows], columns)
     logging.info("images: %s", dict(Counter(subsets)))
     for subset in ("validation", "test"):
         patients = sorted({row["patient"] for row in rows if row["subset"] == subset}, key=lambda p: (len(p), p))

@@ -1,12 +1,15 @@
-"""APTA, the paper's "Adaptive Pixel Transformation Algorithm", as its authors released it.
+"""APTA, the paper's "Adaptive Pixel Transformation Algorithm" (Algorithm 1): as released, and as printed.
 
 It repairs class masks that were rendered as grey pictures. Six passes, each reading the whole
 picture that the one before left; colours are class numbers here (red 1, green 2, blue 3, black 0).
-See the paper's Algorithm 1; where the box and the released program differ, this is the program.
 """
+
+from pathlib import Path
 
 import numpy as np
 from numba import njit
+
+from .files import locked
 
 # the release scans the 8 neighbours column by column, the 4 neighbours right, left, down, up;
 # the order matters, since a tie goes to the colour met first
@@ -60,7 +63,7 @@ def _find_edges(image, y, edge):
 
 
 @njit(cache=True)
-def _passes(grey, eight, four):
+def _passes(grey, eight, four, literal):
     height, width = grey.shape
     image = np.full((height + 2, width + 2), OUTSIDE, np.uint8)
     colours = np.zeros(256, np.uint8)
@@ -70,8 +73,10 @@ def _passes(grey, eight, four):
             image[y + 1, x + 1] = colours[grey[y, x]]
     edge = np.zeros(width, np.uint8)
     for step in range(4):
+        if literal and step == 0:
+            continue
         result = image.copy()
-        offsets = four if step == 1 else eight
+        offsets = four if step == 1 and not literal else eight
         for y in range(1, height + 1):
             _find_edges(image, y, edge)
             for x in range(1, width + 1):
@@ -81,7 +86,12 @@ def _passes(grey, eight, four):
                 if step == 0:
                     if not own:
                         result[y, x] = 0
-                elif best >= 0 and (step == 1 or (step == 2 and met >= 2) or (step == 3 and not own)):
+                elif step == 2:
+                    left, right = image[y, x - 1], image[y, x + 1]
+                    between = left != right and left != OUTSIDE and right != OUTSIDE
+                    if between if literal else met >= 2:
+                        result[y, x] = best
+                elif best >= 0 and (step == 1 or not own):
                     result[y, x] = best
         image = result
     image = image[1:-1, 1:-1].copy()
@@ -90,12 +100,40 @@ def _passes(grey, eight, four):
     return image
 
 
-def repair(grey):
-    """The released six passes: uint8 grey [H, W] -> uint8 classes 0-3 [H, W], pixel for pixel.
+def repair(grey, version="released"):
+    """The six passes: uint8 grey [H, W] -> uint8 classes 0-3 [H, W].
 
-    Raises ValueError for anything but a two-dimensional uint8 array.
+    version `released`: pixel for pixel what the authors' program does:
+    1. grey 1-10 red, 90-180 green, 181-255 blue, anything else black;
+    2. a pixel without any of its 8 neighbours in its colour turns black;
+    3. every pixel takes the majority colour of its 4 neighbours;
+    4. a pixel with two or more colours among its 8 neighbours takes their majority;
+    5. a pixel without any of its 8 neighbours in its colour takes their majority;
+    6. where no red is left in the picture, green and blue turn red.
+
+    `literal`: the paper's box, where it says something else. Its readings: the ranges, which the
+    box leaves open, are the released ones; the loop over pixels is one pass for each operation,
+    since pixels not yet reached have no class colour to vote with; operation 3, "replace with the
+    color of the first matching adjacent pixel if it matches", changes nothing, as the two are
+    equal; operation 4, "the most common neighboring color", votes among 8 neighbours;
+    operation 5, "if both adjacent pixels have different colors", means the pixels to the left and
+    right, differing from each other; a tie goes to the colour met first, as released; operations
+    7 (isolated pixels) and 8 (no red) are the released ones.
+
+    Raises ValueError for anything but a two-dimensional uint8 array, or another version.
     """
+    if version not in ("released", "literal"):
+        raise ValueError(f"version must be released or literal, not {version!r}")
     grey = np.asarray(grey)
     if grey.dtype != np.uint8 or grey.ndim != 2:
         raise ValueError(f"expected a uint8 array [H, W], got {grey.dtype} with shape {grey.shape}")
-    return _passes(np.ascontiguousarray(grey), EIGHT, FOUR)
+    return _passes(np.ascontiguousarray(grey), EIGHT, FOUR, version == "literal")
+
+
+def compile_once(folder):
+    """Compile, or load what another job compiled, one process at a time: parallel writers of numba's cache race.
+
+    folder: the one that NUMBA_CACHE_DIR named when numba was imported.
+    """
+    with locked(Path(folder) / "lock"):
+        repair(np.zeros((3, 3), np.uint8))

@@ -6,8 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import DataError
-from .files import read_png
+from . import DataError, png
 from .slices import resize, resize_classes
 
 
@@ -31,7 +30,7 @@ def load_images(rows, folder, size, how):
     """
     images = np.empty((len(rows), *size), np.uint8)
     for image, row in zip(images, rows, strict=True):
-        image[:] = resize(read_png(slice_path(folder, row), row["image_sha256"]), size, how)
+        image[:] = resize(png.read(slice_path(folder, row), row["image_sha256"]), size, how)
     return images
 
 
@@ -40,7 +39,7 @@ def load_masks(rows, folder, size, how):
     majority where how is `area`."""
     masks = np.empty((len(rows), *size), np.uint8)
     for mask, row in zip(masks, rows, strict=True):
-        mask[:] = resize_classes(read_png(slice_path(folder, row), row["mask_sha256"]), size, how)
+        mask[:] = resize_classes(png.read(slice_path(folder, row), row["mask_sha256"]), size, how)
     return masks
 
 

@@ -1,16 +1,19 @@
 """Figures, readable in print and by the colour-blind."""
 
+import cv2
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from . import CLASSES
 from .files import replacing
 
 # apart in hue and in lightness, for the colour-blind and for print
 COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#AA3377"}
+NAMES = {"vertebrae": "vertebrae", "spinal_canal": "spinal canal", "ivd": "intervertebral discs"}
 plt.rcParams.update(
     {"svg.hashsalt": "lumbarflow", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 )
@@ -83,10 +86,87 @@ def overlays(examples, title, aspect):
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
     figure.legend(
         handles,
-        ["vertebrae", "spinal canal", "intervertebral discs"],
+        list(NAMES.values()),
         loc="outside lower center",
         ncols=3,
         frameon=False,
     )
     figure.suptitle(title)
     return figure
+
+
+def outlined(image, mask, width):
+    """A small copy of a grey slice uint8 [H, W] with each class of its mask outlined: RGB uint8 [h, width, 3]."""
+    size = (width, round(image.shape[0] * width / image.shape[1]))
+    rgb = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
+    mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    for name, colour in COLOURS.items():
+        inside = (mask == CLASSES.index(name)).astype(np.uint8)
+        contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(rgb, contours, -1, [round(255 * part) for part in matplotlib.colors.to_rgb(colour)], 1)
+    return rgb
+
+
+def contact_sheet(path, tiles, title, remark):
+    """One page of small pictures, for a person to find the volumes that lie on their side. Written as PNG.
+
+    tiles: [(name, remark, slice, mask)], uint8 [H, W].
+    """
+    wide = 200
+    tiles = [(*words, outlined(image, mask, wide)) for *words, image, mask in tiles]
+    high = max(picture.shape[0] for *_, picture in tiles)
+    columns = max(3, min(len(tiles), round((len(tiles) * 1.5 * high / wide) ** 0.5)))
+    lines = -(-len(tiles) // columns)
+    font, small = ImageFont.load_default(14), ImageFont.load_default(12)
+    page = Image.new("RGB", (columns * (wide + 8) + 8, 56 + lines * (high + 44)), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text((8, 8), title, "black", font)
+    draw.text((8, 28), remark, "#555555", small)
+    for number, (name, text, picture) in enumerate(tiles):
+        left, top = 8 + number % columns * (wide + 8), 56 + number // columns * (high + 44)
+        page.paste(Image.fromarray(picture), (left, top))
+        draw.text((left, top + high + 1), name, "black", font)
+        draw.text((left, top + high + 19), text, "#555555", small)
+    with replacing(path) as temporary:
+        page.save(temporary)
+
+
+def repair_costs(dice, vanished, examples, title):
+    """What APTA does to each class: the Dice of every slice, and before and after of the worst slices.
+
+    dice: {class: array of Dice, one a slice}; vanished: {class: number of slices that lost it}.
+    examples: [(caption, grey mask, exact, repaired)], uint8 [H, W].
+    """
+    figure = plt.figure(figsize=(9, 3.4 + 3 * len(examples)), layout="constrained")
+    heights = [3.4, 3 * len(examples)] if examples else [3.4]
+    above, *below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    axis = above.subplots()
+    rng = np.random.default_rng(0)  # jitter alone
+    ticks = []
+    for place, (name, values) in enumerate(dice.items()):
+        axis.plot(place + rng.uniform(-0.2, 0.2, len(values)), values, ".", ms=5, alpha=0.6, color=COLOURS[name])
+        low, middle = np.quantile(values, [0.25, 0.5]) if len(values) else (np.nan, np.nan)
+        axis.hlines([low, middle], place - 0.3, place + 0.3, color="black", lw=[0.8, 1.8])
+        ticks.append(f"{NAMES[name]}\nmedian {middle:.3f}, lower quartile {low:.3f}\ngone from {vanished[name]} slices")
+    axis.set(xticks=range(len(dice)), xticklabels=ticks, xlim=(-0.5, len(dice) - 0.5), ylim=(-0.03, 1.03))
+    axis.set_ylabel("Dice of a slice,\nAPTA against exact")
+    axis.grid(axis="y", alpha=0.3)
+    figure.suptitle(title)
+    if examples:
+        _before_and_after(below[0].subplots(len(examples), 4, squeeze=False), examples)
+    return figure
+
+
+def _before_and_after(axes, examples):
+    for axis, head in zip(axes[0], ("mask as grey picture", "exact", "after APTA", "pixels that differ"), strict=True):
+        axis.set_title(head, fontsize=9)
+    for line, (caption, grey, exact, repaired) in zip(axes, examples, strict=True):
+        shown = np.argwhere(exact | repaired)
+        (top, left), (bottom, right) = shown.min(0), shown.max(0) + 1
+        box = (slice(max(top - 8, 0), bottom + 8), slice(max(left - 8, 0), right + 8))
+        differ = np.where(exact == repaired, 0, np.where(exact > 0, exact, repaired))
+        black = np.zeros_like(exact)
+        paint(line[0], grey[box])
+        for axis, mask in zip(line[1:], (exact, repaired, differ), strict=True):
+            paint(axis, black[box], mask[box])
+        line[0].text(0, -0.02, caption, transform=line[0].transAxes, va="top", fontsize=8)

@@ -1,8 +1,11 @@
-"""SPIDER's label numbers and the four classes."""
+"""SPIDER's label numbers, the four classes, and how both are shown."""
+
+import colorsys
 
 import numpy as np
 
 from . import CLASSES, DataError
+from .slices import to_grey
 
 # SPIDER: vertebrae 1-25 from the lowest up, partly visible ones 101-125, canal 100, discs 201-225
 LABELS = {
@@ -34,3 +37,47 @@ def lut(label_volume):
         found = ", ".join(f"{number} ({count} voxels)" for number, count in zip(numbers, counts, strict=True))
         raise DataError(f"unknown labels {found}; SPIDER's are 0-25, 100-125 and 201-225")
     return classes
+
+
+# greys in the middle of the ranges that APTA reads as red, green and blue
+FIXED_GREYS = np.array([0, 5, 135, 218], np.uint8)
+# APTA's colours (paper, Figure 2b) and their greys by the usual luma weights (Figure 2c)
+COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
+GREYS = np.array([0, 76, 150, 29], np.uint8)
+
+
+def render(plane, stretch):
+    """A plane of labels [H, W] as a uint8 grey picture, which is what APTA works on.
+
+    stretch `slice`: from the least to the highest label of the plane, as released, so that one label
+    has another grey in every slice; `fixed`: one grey for each class, whatever else is in the plane.
+    """
+    if stretch == "slice":
+        return to_grey(plane, plane.min(), plane.max())
+    if stretch == "fixed":
+        return FIXED_GREYS[lut(plane)]
+    raise DataError(f"labels: stretch must be slice or fixed, not {stretch!r}")
+
+
+def hidden(label_volume):
+    """Labels of vertebrae that a viewer shows as black: a grey of 10 or less where the highest label is white."""
+    found = np.unique(label_volume)
+    return [int(label) for label in found if label in LABELS["vertebrae"] and label * 255 / found.max() <= 10]
+
+
+def colour_table():
+    """Text of a 3D Slicer colour table (.ctbl) for SPIDER's labels, in which every structure can be seen.
+
+    Hue tells the kind (vertebrae orange, canal blue, discs purple), lightness one from the next.
+    """
+    lines = ["# Color table file lumbarflow_spider", f"# {1 + sum(map(len, LABELS.values()))} values"]
+    lines.append("0 background 0 0 0 0")
+    names = {"vertebrae": ("vertebra", 0.10), "spinal_canal": ("spinal_canal", 0.56), "ivd": ("disc", 0.88)}
+    for kind, numbers in LABELS.items():
+        name, hue = names[kind]
+        for number in numbers:
+            rgb = colorsys.hls_to_rgb(hue, (0.45, 0.6, 0.75)[number % 3], 0.9)
+            short = name if kind == "spinal_canal" else f"{name}_{number % 100}"
+            short += "_partial" if 100 < number < 126 else ""
+            lines.append(f"{number} {short} " + " ".join(str(round(255 * part)) for part in rgb) + " 255")
+    return "\n".join(lines) + "\n"

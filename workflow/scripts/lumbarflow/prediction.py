@@ -47,6 +47,6 @@ def soft_sums(p, truth):
 
 def on_source(p, row, canvas_size):
     """Class mask uint8 on the source plane of a slices.csv row, from probabilities on the network grid."""
-    placement = Placement(*(int(row[key]) for key in ("top", "left", "height", "width")))
+    placement = Placement.of(row)
     plane = (int(row["source_height"]), int(row["source_width"]))
     return decide(to_source(p, placement, canvas_size, plane))

@@ -7,6 +7,8 @@ import numpy as np
 
 from . import CLASSES, DataError
 
+PLACE = ("top", "left", "height", "width")
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -16,6 +18,11 @@ class Placement:
     left: int
     height: int
     width: int
+
+    @classmethod
+    def of(cls, row):
+        """The placement that a row of a slice table holds."""
+        return cls(*(int(row[name]) for name in PLACE))
 
 
 def place(plane_size, spacing, canvas_size, fit):
@@ -38,10 +45,12 @@ def windows(array, window, percentiles):
     """(low, high) grey window of each slice of a canonical array [slices, H, W], as floats [slices, 2].
 
     window `slice`: percentiles of each slice by itself; `volume`: of the whole volume, so that one
-    tissue keeps one grey throughout.
+    tissue keeps one grey throughout. Raises DataError for NaN, infinite and constant volumes.
     """
     if not np.isfinite(array).all():
         raise DataError("the volume holds NaN or infinite intensities; repair or remove it")
+    if array.min() == array.max():
+        raise DataError(f"every voxel is {array.min()}: there is no picture in the volume; repair or remove it")
     if window == "slice":
         return np.array([np.percentile(plane, percentiles) for plane in array], float)
     return np.tile(np.percentile(array, percentiles), (len(array), 1)).astype(float)

@@ -31,15 +31,19 @@ def subset_of(part, fold, parts, validation):
 
 
 def read_official(path):
-    """SPIDER's own division from overview.csv: {patient: `training` or `validation`}. Raises DataError."""
+    """The official division, from SPIDER's overview.csv or a sample sheet: {patient: `training` or `validation`}.
+
+    Raises DataError.
+    """
     sides = {}
     for row in read_csv(path):
-        if "new_file_name" not in row or row.get("subset") not in ("training", "validation"):
+        row["subset"] = (row.get("subset") or "").strip()
+        if not {"new_file_name", "patient"} & row.keys() or row["subset"] not in ("training", "validation"):
             raise DataError(
-                f"{path}: expected columns new_file_name and subset (training or validation) as in SPIDER, "
-                f"found {dict(list(row.items())[:3])} ...; add them, or use split.kind patient"
+                f"{path}: expected columns new_file_name (of a sample sheet: patient) and subset (training or "
+                f"validation), found {dict(list(row.items())[:3])} ...; add them, or use split.kind patient"
             )
-        patient = row["new_file_name"].partition("_")[0]
+        patient = row["patient"].strip() if "patient" in row else row["new_file_name"].partition("_")[0]
         if sides.setdefault(patient, row["subset"]) != row["subset"]:
             raise DataError(f"{path}: patient {patient} is in training and in validation; put all series in one")
     return sides
@@ -70,7 +74,7 @@ def make(rows, kind, parts, validation, filter_test, fold, seed, patients, offic
         else:
             unknown = sorted(patients.keys() - official.keys())
             if unknown:
-                raise DataError(f"overview.csv has no subset for patient {unknown[0]} ({len(unknown)} such in all)")
+                raise DataError(f"there is no official subset for patient {unknown[0]} ({len(unknown)} such in all)")
             training = [patient for patient in sorted(patients) if official[patient] == "training"]
             validates = fold % parts if validation == "own" else None
             sides = dict.fromkeys(patients, "test")

@@ -6,13 +6,13 @@ head up, face to the left.
 """
 
 import gzip
+import itertools
 import logging
 import math
 import os
 import struct
 import zlib
-from dataclasses import dataclass
-from itertools import permutations
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,10 @@ import SimpleITK as sitk
 from . import DataError
 from .files import replacing
 
-EXTENSIONS = (".mha", ".mhd", ".nii", ".nii.gz")
 # Physical directions (ITK's patient space: x to Left, y to Posterior, z to Superior) of the
 # canonical axes: (patient axis, sign).
 CANONICAL = ((0, 1), (2, -1), (1, 1))
+LETTERS = ("RL", "AP", "IS")  # the two ends of each patient axis
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,35 @@ class Geometry:
     def axes(self):
         """For each canonical axis, (stored axis, flipped). Oblique volumes get their nearest axes."""
         cosines = np.array(self.direction).reshape(3, 3)
-        nearest = max(permutations(range(3)), key=lambda p: sum(abs(cosines[a, p[a]]) for a in range(3)))
+        nearest = max(itertools.permutations(range(3)), key=lambda p: sum(abs(cosines[a, p[a]]) for a in range(3)))
         return tuple((nearest[axis], bool(cosines[axis, nearest[axis]] * sign < 0)) for axis, sign in CANONICAL)
 
     def orientation(self):
         """Three letters, one a stored axis, for the side that its indices grow towards, such as LPS."""
         letters = ["", "", ""]
         for (stored, flipped), (axis, sign) in zip(self.axes(), CANONICAL, strict=True):
-            letters[stored] = ("RL", "AP", "IS")[axis][int((sign > 0) != flipped)]
+            letters[stored] = LETTERS[axis][int((sign > 0) != flipped)]
         return "".join(letters)
+
+    def corrected(self, orientation=None, spacing=None, origin=None):
+        """This grid with what is given in place of what the header says.
+
+        orientation: three letters, one a stored axis, for the side that its indices grow towards,
+        such as LPS; spacing (mm a step of each stored axis) and origin (mm) as in the header.
+        Raises DataError for letters that do not name three axes.
+        """
+        changes = {"spacing": spacing, "origin": origin}
+        if orientation is not None:
+            cosines = np.zeros((3, 3))
+            for stored, letter in enumerate(orientation):
+                axis = next((a for a, ends in enumerate(LETTERS) if letter in ends), None)
+                if axis is None or cosines[axis].any() or len(orientation) != 3:
+                    raise DataError(
+                        f"orientation {orientation!r} does not name three axes; expected such as LPS or PIR"
+                    )
+                cosines[axis, stored] = 1 if letter == LETTERS[axis][1] else -1
+            changes["direction"] = tuple(cosines.ravel())
+        return replace(self, **{name: tuple(value) for name, value in changes.items() if value is not None})
 
     def canonical_spacing(self):
         return tuple(self.spacing[stored] for stored, _ in self.axes())
@@ -76,12 +96,6 @@ class Volume:
     geometry: Geometry
 
 
-def stem(path):
-    """Name of a volume file without its ending."""
-    name = Path(path).name
-    return next(name.removesuffix(e) for e in (*reversed(EXTENSIONS), "") if name.endswith(e))
-
-
 def _geometry(image):
     return Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
@@ -97,11 +111,15 @@ def _reader(path):
     except RuntimeError as error:
         raise _unreadable(path, error) from None
     if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
-        raise DataError(
-            f"{path}: expected a 3-D volume with one value a voxel, found {reader.GetDimension()}-D "
-            f"with {reader.GetNumberOfComponents()} values; convert it to a plain 3-D volume"
-        )
+        raise _flat(path, reader.GetDimension(), reader.GetNumberOfComponents())
     return reader
+
+
+def _flat(path, dimensions, values):
+    return DataError(
+        f"{path}: expected a 3-D volume with one value a voxel, found {dimensions}-D "
+        f"with {values} values; convert it to a plain 3-D volume"
+    )
 
 
 def _unreadable(path, error):
@@ -132,25 +150,58 @@ def _check_nifti(path):
         raise _unreadable(path, f"{found} bytes, expected {expected}")
 
 
-def read_geometry(path):
-    """Grid of a volume, from its header alone. Raises DataError."""
-    return _geometry(_reader(path))
-
-
-def read(path):
-    """Read a volume (.mha, .mhd, .nii, .nii.gz) in canonical orientation.
-
-    Returns a Volume; its array keeps the stored number type. Raises DataError, naming the file,
-    where it is missing, damaged or not a 3-D volume of single values.
-    """
-    reader = _reader(path)
-    if str(path).endswith((".nii", ".nii.gz")):
-        _check_nifti(path)
+def _read_series(folder):
+    """The one DICOM series of a folder, its slices in order, as an ITK image. Raises DataError."""
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        names = ", ".join(series[:3]) + (" ..." if len(series) > 3 else "")
+        raise DataError(
+            f"{folder}: expected the slices of one DICOM series, found "
+            + (f"{len(series)} series ({names}); give each a folder of its own" if series else "none")
+        )
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(files)
+    reader.MetaDataDictionaryArrayUpdateOn()
     try:
         image = reader.Execute()
+        positions = [reader.GetMetaData(i, "0020|0032") for i in range(len(files))]
     except RuntimeError as error:
-        raise _unreadable(path, error) from None
+        logging.getLogger(__name__).info("ITK on %s: %s", folder, error)
+        raise DataError(f"{folder}: the DICOM slices cannot be read; replace the damaged or foreign files") from None
+    if len(files) > 1:
+        steps = np.diff([[float(number) for number in position.split("\\")] for position in positions], axis=0)
+        gaps = np.linalg.norm(steps, axis=1)
+        if gaps.min() <= 0 or gaps.max() > 1.1 * gaps.min():
+            raise DataError(
+                f"{folder}: the DICOM slices are {gaps.min():.3g} to {gaps.max():.3g} mm apart; expected equal steps: "
+                "a slice is missing or there twice"
+            )
+    return image
+
+
+def read(path, override=None):
+    """Read a volume (.mha, .mhd, .nii, .nii.gz, or a folder with one DICOM series) in canonical orientation.
+
+    override: what to believe in place of the header, see Geometry.corrected. Returns a Volume; its
+    array keeps the stored number type. Raises DataError, naming the file, where it is missing,
+    damaged or not a 3-D volume of single values.
+    """
+    if os.path.isdir(path):
+        image = _read_series(path)
+    else:
+        reader = _reader(path)
+        if str(path).endswith((".nii", ".nii.gz")):
+            _check_nifti(path)
+        try:
+            image = reader.Execute()
+        except RuntimeError as error:
+            raise _unreadable(path, error) from None
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise _flat(path, image.GetDimension(), image.GetNumberOfComponentsPerPixel())
     geometry = _geometry(image)
+    if override:
+        geometry = geometry.corrected(**override)
     # ITK's arrays run z, y, x: stored axis a is array axis 2 - a
     array = sitk.GetArrayFromImage(image).transpose([2 - stored for stored, _ in geometry.axes()])
     array = np.flip(array, [axis for axis, (_, flipped) in enumerate(geometry.axes()) if flipped])

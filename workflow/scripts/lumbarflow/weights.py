@@ -47,6 +47,19 @@ def foreground_share(pixels):
     return float(foreground.max() / foreground.sum()) if foreground.sum() else float("nan")
 
 
+def focal_alpha(pixels):
+    """Factor of each class in the focal loss, from its pixels over all training images: float [4], mean 1.
+
+    Inversely proportional to the class weights (paper section 3.2.2), so that a rare class counts as
+    much as a common one. Raises DataError where a class is absent.
+    """
+    pixels = np.asarray(pixels, float)
+    if not (pixels > 0).all():
+        absent = ", ".join(name for name, n in zip(CLASSES, pixels, strict=True) if not n)
+        raise DataError(f"loss.alpha `weights` needs every class in the training images; {absent} is in none")
+    return 1 / pixels / np.mean(1 / pixels)
+
+
 def _excess(rows, limit):
     """Rows to drop, the most imbalanced image first, until the pooled ratio of the others is at most `limit`."""
     order = sorted(range(len(rows)), key=lambda i: -float(rows[i]["imbalance_ratio"]))

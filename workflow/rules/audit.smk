@@ -1,0 +1,180 @@
+# Beside the stages. In: volumes, slices, class masks. Out: what the dataset consists of and what is wrong
+# with it, a page of middle slices for each sequence, and what the paper's APTA costs.
+
+
+rule describe_volume:
+    """Describe one volume as stored, and look for the paper's four defects (section 3.2.1)."""
+    input:
+        image=get_image,
+        mask=get_mask,
+        library=get_library("describe"),
+    output:
+        "results/volumes/{volume}.csv",
+    log:
+        "results/logs/describe_volume/{volume}.log",
+    benchmark:
+        "results/benchmarks/describe_volume/{volume}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=15,
+    params:
+        image=get_stored_image,
+        mask=get_stored_mask,
+        patient=get_patient,
+        sequence=get_sequence,
+    script:
+        "../scripts/describe_volume.py"
+
+
+rule dataset_table:
+    """Sum the dataset up (paper, section 3.1), beside what the paper says of it."""
+    input:
+        volumes=expand("results/volumes/{volume}.csv", volume=VOLUMES),
+        overview=get_known_overview(),
+        published=[get_published("dataset")],
+        library=get_library("dataset"),
+    output:
+        expand("results/tables/{table}.{ending}", table=["dataset", "volumes"], ending=["csv", "md", "tex"]),
+        report(
+            "results/tables/dataset.html",
+            category="1 Tables",
+            labels={"table": "The dataset"},
+            caption="../report/dataset.rst",
+        ),
+        report(
+            "results/tables/volumes.html",
+            category="4 Dataset",
+            labels={"item": "Every volume"},
+            caption="../report/dataset.rst",
+        ),
+        colours="results/tables/SPIDER.ctbl",
+    log:
+        "results/logs/dataset_table.log",
+    benchmark:
+        "results/benchmarks/dataset_table.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    params:
+        folder=subpath(output.colours, parent=True),
+    script:
+        "../scripts/dataset.py"
+
+
+rule contact_sheet:
+    """Show the middle slice of every volume with the outlines of its mask."""
+    input:
+        slices=get_slice_tables_of_recipe,
+        labels=get_label_tables_of_recipe,
+        library=get_library("contact_sheet"),
+    output:
+        report(
+            "results/figures/contact/{slices}/{labels}/{sequence}.png",
+            category="4 Dataset",
+            labels={"item": "Middle slices: {sequence}, slices {slices}, labels {labels}"},
+            caption="../report/contact.rst",
+        ),
+    log:
+        "results/logs/contact_sheet/{slices}/{labels}/{sequence}.log",
+    benchmark:
+        "results/benchmarks/contact_sheet/{slices}/{labels}/{sequence}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    script:
+        "../scripts/contact_sheet.py"
+
+
+rule fidelity:
+    """Compare APTA's masks of a sequence with the exact ones, slice by slice."""
+    input:
+        slices=get_slice_tables_of_recipe,
+        repaired=get_label_tables_of_recipe,
+        exact=get_exact_label_tables,
+        masks=get_mask_files,
+        library=get_library("fidelity"),
+    output:
+        table="results/fidelity/{slices}/{labels}/{sequence}.csv",
+        figure=[
+            report(
+                "results/figures/fidelity/{slices}/{labels}/{sequence}.png",
+                category="5 What APTA changes",
+                labels={"slices": "{slices}", "labels": "{labels}", "sequence": "{sequence}"},
+                caption="../report/fidelity.rst",
+            ),
+            "results/figures/fidelity/{slices}/{labels}/{sequence}.svg",
+        ],
+    log:
+        "results/logs/fidelity/{slices}/{labels}/{sequence}.log",
+    benchmark:
+        "results/benchmarks/fidelity/{slices}/{labels}/{sequence}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        recipe=get_label_recipe,
+        canvas_size=lookup("slices/{slices}/size", within=config),
+        sources=get_stored_masks,
+    script:
+        "../scripts/fidelity.py"
+
+
+rule fidelity_table:
+    """Say what APTA costs each class."""
+    input:
+        tables=[f"results/fidelity/{slices}/{labels}/{sequence}.csv" for slices, labels, sequence in get_repairs()],
+        library=get_library("dataset"),
+    output:
+        expand("results/tables/apta_fidelity.{ending}", ending=["csv", "md", "tex"]),
+        report(
+            "results/tables/apta_fidelity.html",
+            category="1 Tables",
+            labels={"table": "What APTA costs"},
+            caption="../report/fidelity.rst",
+        ),
+    log:
+        "results/logs/fidelity_table.log",
+    benchmark:
+        "results/benchmarks/fidelity_table.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    script:
+        "../scripts/apta_fidelity.py"
+
+
+rule colour_labels:
+    """Paint class masks in the paper's red, green and blue, and in the greys of these (Figure 2)."""
+    input:
+        table="results/labels/{slices}/{labels}/{volume}.csv",
+        library=get_library("colour_labels"),
+    output:
+        colour=directory("results/coloured/{slices}/{labels}/colour/{volume}"),
+        grey=directory("results/coloured/{slices}/{labels}/grey/{volume}"),
+    log:
+        "results/logs/colour_labels/{slices}/{labels}/{volume}.log",
+    benchmark:
+        "results/benchmarks/colour_labels/{slices}/{labels}/{volume}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=15,
+    script:
+        "../scripts/colour_labels.py"

@@ -1,0 +1,18 @@
+"""Rule colour_labels: class masks in the paper's colours, and as the grey picture of those (paper, Figure 2)."""
+
+from lumbarflow.job import run
+
+
+def main(snakemake):
+    from pathlib import Path
+
+    from lumbarflow import files, labels, png
+
+    for row in files.read_csv(snakemake.input.table):
+        name = f"{int(row['index']):03d}.png"
+        mask = png.read(Path(snakemake.input.table).with_suffix("") / name, row["sha256"])
+        png.write(Path(snakemake.output.colour) / name, labels.COLOURS[mask][..., ::-1])  # OpenCV: blue first
+        png.write(Path(snakemake.output.grey) / name, labels.GREYS[mask])
+
+
+run(main, globals().get("snakemake"))
