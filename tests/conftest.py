@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 from hypothesis import settings
 
 # a busy machine is slow, not wrong
@@ -22,6 +23,24 @@ def real_data():
     if not DATA.is_dir():
         pytest.skip(f"no real data at {DATA}")
     return DATA
+
+
+def write_dicom(image, folder, series="1.2.3"):
+    """Write an ITK volume as one DICOM file a slice, in an order of names that is not that of the slices."""
+    folder.mkdir(exist_ok=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    cosines = image.GetDirection()
+    for k in range(image.GetDepth()):
+        plane = image[:, :, k]
+        tags = {"0008|0060": "MR", "0020|000e": series, "0008|0018": f"{series}.{k + 1}", "0020|0013": str(k + 1)}
+        tags["0020|0037"] = "\\".join(str(cosines[i]) for i in (0, 3, 6, 1, 4, 7))
+        tags["0020|0032"] = "\\".join(map(str, image.TransformIndexToPhysicalPoint((0, 0, k))))
+        for tag, value in tags.items():
+            plane.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{series}-{(k * 5 + 2) % 7}-{k}.dcm"))
+        writer.Execute(plane)
+    return sorted(folder.glob(f"{series}-*.dcm"), key=lambda path: int(path.stem.rsplit("-")[-1]))
 
 
 class Workflow:

@@ -1,7 +1,11 @@
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,8 +25,7 @@ def majority(colours):
     return Counter(colours).most_common(1)[0][0]  # of equals, the one counted first
 
 
-def slow_reference(grey):
-    """The six passes as FACTS words them, in plain Python; shares no code with the library."""
+def classes_of(grey):
 
     def colour(value):
         if 1 <= value <= 10:
@@ -31,23 +34,60 @@ def slow_reference(grey):
             return 2
         return 3 if value >= 181 else 0
 
-    def isolated(own, around):
-        return own not in around
+    return [[colour(int(value)) for value in row] for row in grey]
 
+
+def all_red_if_none(image):
+    if not any(1 in row for row in image):
+        image = [[1 if own else 0 for own in row] for row in image]
+    return np.array(image, np.uint8)
+
+
+def isolated(own, around):
+    return own not in around
+
+
+def slow_reference(grey):
+    """The six passes as FACTS words them, in plain Python; shares no code with the library."""
     passes = [
         (EIGHT, lambda own, around: 0 if isolated(own, around) else own),
         (FOUR, lambda own, around: majority(around) if around else own),
         (EIGHT, lambda own, around: majority(around) if len(set(around)) >= 2 else own),
         (EIGHT, lambda own, around: majority(around) if around and isolated(own, around) else own),
     ]
-    image = [[colour(int(value)) for value in row] for row in grey]
+    image = classes_of(grey)
     for offsets, rule in passes:
         image = [
             [rule(own, neighbours(image, x, y, offsets)) for x, own in enumerate(row)] for y, row in enumerate(image)
         ]
-    if not any(1 in row for row in image):
-        image = [[1 if own else 0 for own in row] for row in image]
-    return np.array(image, np.uint8)
+    return all_red_if_none(image)
+
+
+def slow_literal(grey):
+    """The paper's box, operation by operation, in plain Python; operation 3 changes nothing."""
+    image = classes_of(grey)
+    height, width = len(image), len(image[0])
+
+    def each(rule):
+        return [
+            [rule(image, x, y, own, neighbours(image, x, y, EIGHT)) for x, own in enumerate(row)]
+            for y, row in enumerate(image)
+        ]
+
+    def outline(image, x, y, own, around):
+        return majority(around) if around else own
+
+    def border(image, x, y, own, around):
+        beside = 0 < x < width - 1 and image[y][x - 1] != image[y][x + 1]
+        return majority(around) if beside else own
+
+    def singleton(image, x, y, own, around):
+        return majority(around) if around and isolated(own, around) else own
+
+    for rule in (outline, border, singleton):
+        image = each(rule)
+    assert len(image) == height
+    return all_red_if_none(image)
 
 
 @st.composite
@@ -67,6 +107,49 @@ def masks(draw):
 @given(masks())
 def test_equals_the_slow_reference(grey):
     np.testing.assert_array_equal(apta.repair(grey), slow_reference(grey))
+
+
+@settings(max_examples=200)
+@given(masks())
+def test_the_literal_reading_equals_its_slow_reference(grey):
+    np.testing.assert_array_equal(apta.repair(grey, "literal"), slow_literal(grey))
+
+
+def test_the_two_versions_differ():
+    """A line one pixel wide: its pixels have a neighbour of their colour, yet the box's vote takes the line away."""
+    grey = np.zeros((9, 9), np.uint8)
+    grey[4, 1:8] = 5
+    grey[6:8, 1:8] = 250
+    assert (apta.repair(grey) != apta.repair(grey, "literal")).any()
+    with pytest.raises(ValueError, match="version must be released or literal"):
+        apta.repair(grey, "printed")
+
+
+COMPILE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from lumbarflow import apta
+import numpy as np
+apta.compile_once(os.environ["NUMBA_CACHE_DIR"])
+stats = [f.stats for f in (apta._passes, apta._vote, apta._find_edges)]
+grey = np.zeros((9, 9), np.uint8)
+grey[2:7, 2:7] = 5
+print(sum(sum(s.cache_misses.values()) for s in stats), int(apta.repair(grey).sum()))
+"""
+
+
+def test_parallel_jobs_compile_once(tmp_path):
+    """Four processes with one empty cache: the first compiles, the others read what it wrote."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", COMPILE, ROOT / "workflow/scripts"]
+    running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    results = [process.communicate()[0].split() for process in running]
+    grey = np.zeros((9, 9), np.uint8)
+    grey[2:7, 2:7] = 5
+    assert [int(result[1]) for result in results] == [slow_reference(grey).sum()] * 4
+    compiled = sorted(int(result[0]) for result in results)
+    assert compiled[:3] == [0, 0, 0]
+    assert compiled[3] > 0
 
 
 def test_equals_every_golden_pair(real_data):

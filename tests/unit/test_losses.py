@@ -38,6 +38,16 @@ def test_by_hand():
     assert float(CombinedLoss(0.0, dice_over="class")(y, p)) == pytest.approx(expected, rel=1e-6)
 
 
+def test_alpha_weighs_each_class():
+    rng = np.random.default_rng(1)
+    y, p = rng.integers(0, 4, (2, 6, 5)), rng.dirichlet(np.ones(4), (2, 6, 5)).astype(np.float32)
+    alpha = [0.1, 0.5, 2.0, 1.4]
+    by_class = np.take(alpha, y) * (1 - np.take_along_axis(p, y[..., None], -1)[..., 0]) ** 4
+    expected = np.mean(-by_class * np.log(np.take_along_axis(p, y[..., None], -1)[..., 0])) / 4  # over classes, too
+    assert float(CombinedLoss(1.0, alpha)(y, p)) == pytest.approx(expected, rel=1e-5)
+    assert float(CombinedLoss(1.0, [1] * 4)(y, p)) == pytest.approx(float(CombinedLoss(1.0)(y, p)), rel=1e-6)
+
+
 def test_is_finite_at_0_and_1():
     y = np.array([[[0, 1]]])
     for p in ([1, 0, 0, 0], [0, 0, 1, 0]):

@@ -3,6 +3,10 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from conftest import write_dicom
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from lumbarflow import DataError, volumes
 
@@ -58,6 +62,87 @@ def test_an_oblique_volume_gets_its_nearest_axes(stored):
     np.testing.assert_array_equal(volumes.read(path).array, array.transpose(2, 0, 1)[:, ::-1, :])
 
 
+@given(st.permutations(range(3)), st.tuples(*[st.booleans()] * 3), st.tuples(*[st.floats(-1, 1)] * 3))
+def test_any_oblique_volume_within_30_degrees_gets_its_nearest_axes(order, flips, axis):
+    """A turn by at most 30 degrees about any axis leaves each stored axis nearest to where it was."""
+    cosines = np.zeros((3, 3))
+    cosines[list(order), range(3)] = np.where(flips, -1, 1)
+    direction = np.array(axis) / max(np.linalg.norm(axis), 1e-9)
+    turned = Rotation.from_rotvec(direction * np.deg2rad(30)).as_matrix() @ cosines
+    grids = [volumes.Geometry((5, 6, 7), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(c.ravel())) for c in (cosines, turned)]
+    assert grids[0].axes() == grids[1].axes()
+
+
+def test_an_override_is_believed_in_place_of_the_header(stored):
+    path, image, array = stored
+    image.SetDirection([-1, 0, 0, 0, 0, -1, 0, 1, 0])
+    image.SetSpacing((9.0, 9.0, 9.0))
+    sitk.WriteImage(image, str(path))
+    override = {"orientation": "LPS", "spacing": [4.0, 0.5, 0.75], "origin": [-3.0, 20.0, 1.5]}
+    volume = volumes.read(path, override)
+    np.testing.assert_array_equal(volume.array, array.transpose(2, 0, 1)[:, ::-1, :])
+    assert volume.spacing == (4.0, 0.75, 0.5)
+    assert volume.geometry.origin == (-3.0, 20.0, 1.5)
+    assert volumes.read(path, {"orientation": "PIR"}).geometry.orientation() == "PIR"
+
+
+@pytest.mark.parametrize("letters", ["LLS", "LPX", "LP", "LRS"])
+def test_letters_that_name_no_axes(stored, letters):
+    path, image, _ = stored
+    sitk.WriteImage(image, str(path))
+    with pytest.raises(DataError, match=f"orientation '{letters}' does not name three axes"):
+        volumes.read(path, {"orientation": letters})
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "PIR", "RAS"])
+def test_reads_a_folder_of_dicom_slices(stored, tmp_path, orientation):
+    _, image, array = stored
+    turned = sitk.DICOMOrient(image, orientation)
+    write_dicom(turned, tmp_path / "series")
+    (tmp_path / "series/DICOMDIR.txt").write_text("not a slice")
+    volume = volumes.read(tmp_path / "series")
+    np.testing.assert_array_equal(volume.array, array.transpose(2, 0, 1)[:, ::-1, :])
+    np.testing.assert_allclose(volume.spacing, (4.0, 0.75, 0.5))
+
+
+def test_dicom_folders_that_hold_no_volume(stored, tmp_path):
+    _, image, _ = stored
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: expected the slices of one DICOM series, found none"):
+        volumes.read(tmp_path / "empty")
+    files = write_dicom(image, tmp_path / "gap")
+    files[2].unlink()
+    with pytest.raises(DataError, match=r"gap: the DICOM slices are 0\.75 to 1\.5 mm apart.*a slice is missing"):
+        volumes.read(tmp_path / "gap")
+    write_dicom(image, tmp_path / "two")
+    write_dicom(image, tmp_path / "two", series="1.2.9")
+    with pytest.raises(DataError, match=r"two: expected the slices of one DICOM series, found 2 series"):
+        volumes.read(tmp_path / "two")
+
+
+def test_reads_mhd_with_its_voxels_apart(stored):
+    path, image, array = stored
+    path = path.with_suffix(".mhd")
+    sitk.WriteImage(image, str(path))
+    assert path.with_suffix(".raw").is_file()
+    np.testing.assert_array_equal(volumes.read(path).array, array.transpose(2, 0, 1)[:, ::-1, :])
+    path.with_suffix(".raw").unlink()
+    with pytest.raises(DataError, match=r"1_t2\.mhd: cannot be read as a volume"):
+        volumes.read(path)
+
+
+@pytest.mark.parametrize("ending", [".mha", ".nii", ".nii.gz"])
+@pytest.mark.parametrize("content", ["png", "other volume"])
+def test_a_file_that_is_not_what_its_ending_says(stored, ending, content):
+    path, image, _ = stored
+    made = path.with_name("x.png" if content == "png" else "x.nrrd")
+    sitk.WriteImage(sitk.Cast(image[:, :, 0], sitk.sitkUInt8) if content == "png" else image, str(made))
+    path = path.with_name("1_t2" + ending)
+    made.rename(path)
+    with pytest.raises(DataError, match=r"1_t2\.\S+: (cannot be read as a volume|expected a 3-D volume)"):
+        volumes.read(path)
+
+
 @pytest.mark.parametrize("ending", [".mha", ".nii", ".nii.gz"])
 def test_reads_each_format(stored, ending):
     path, image, array = stored
@@ -86,10 +171,15 @@ def test_a_truncated_volume_is_named(stored, ending, share):
         volumes.read(path)
 
 
-def test_flat_pictures_are_refused(tmp_path):
-    path = tmp_path / "1_t2.mha"
-    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5), np.int16)), str(path))
-    with pytest.raises(DataError, match="expected a 3-D volume"):
+@pytest.mark.parametrize("ending", [".mha", ".nii.gz"])
+@pytest.mark.parametrize(
+    ("shape", "values", "found"), [((4, 5), 1, "2-D"), ((2, 3, 4, 5), 1, "4-D"), ((3, 4, 5), 3, "3 v")]
+)
+def test_what_is_no_3d_volume_is_refused(tmp_path, ending, shape, values, found):
+    path = tmp_path / f"1_t2{ending}"
+    array = np.zeros((*shape, values) if values > 1 else shape, np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(array, isVector=values > 1), str(path))
+    with pytest.raises(DataError, match=f"1_t2{ending}: expected a 3-D volume with one value a voxel, found .*{found}"):
         volumes.read(path)
 
 

@@ -54,3 +54,11 @@ def test_the_cap_draws_by_its_seed():
     draws = [[keep for keep, _ in weights.select(rows, "none", 55, 4, cap=5, seed=seed)] for seed in (1, 1, 2)]
     assert sum(draws[0]) == 5
     assert draws[0] == draws[1] != draws[2]
+
+
+def test_focal_alpha_is_the_inverse_of_the_class_weights():
+    alpha = weights.focal_alpha([800, 100, 50, 50])
+    assert alpha.mean() == pytest.approx(1)
+    np.testing.assert_allclose(alpha * [0.8, 0.1, 0.05, 0.05], alpha[0] * 0.8)
+    with pytest.raises(DataError, match="ivd is in none"):
+        weights.focal_alpha([1, 1, 1, 0])

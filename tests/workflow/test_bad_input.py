@@ -76,6 +76,21 @@ def damage(root, how):
         image.write_bytes(image.read_bytes()[:4000])
     elif how == "empty":
         image.write_bytes(b"")
+    elif how in ("constant", "nan", "flat", "4-D"):
+        volume = sitk.ReadImage(image)
+        array = sitk.GetArrayFromImage(volume).astype(np.float32)
+        if how == "constant":
+            array[:] = 5
+        elif how == "nan":
+            array[3, 4, 5] = np.nan
+        else:
+            array = array[0] if how == "flat" else array[None]
+        changed = sitk.GetImageFromArray(array, isVector=False)
+        if how in ("constant", "nan"):
+            changed.CopyInformation(volume)
+        sitk.WriteImage(changed, image)
+    elif how == "picture":
+        sitk.WriteImage(sitk.ReadImage(image), mask)
     else:
         volume = sitk.ReadImage(mask)
         array = sitk.GetArrayFromImage(volume)
@@ -93,6 +108,11 @@ def damage(root, how):
     [
         ("truncated", ["images/2_t1.mha: cannot be read as a volume"]),
         ("empty", ["images/2_t1.mha: cannot be read as a volume"]),
+        ("constant", ["images/2_t1.mha: every voxel is 5.0: there is no picture in the volume"]),
+        ("nan", ["images/2_t1.mha: the volume holds NaN or infinite intensities"]),
+        ("flat", ["images/2_t1.mha: expected a 3-D volume with one value a voxel, found 2-D"]),
+        ("4-D", ["images/2_t1.mha: expected a 3-D volume with one value a voxel, found 4-D"]),
+        ("picture", ["masks/2_t1.mha: unknown labels", "SPIDER's are 0-25"]),
         ("label", ["masks/2_t1.mha: unknown labels 77 (1 voxels)", "SPIDER's are 0-25"]),
         ("grid", ["masks/2_t1.mha: its spacing differs from the image's", "found", "expected"]),
     ],
@@ -102,7 +122,7 @@ def test_a_bad_volume_stops_the_run_and_leaves_nothing_of_itself(workflow, root,
     output = fails(workflow, "--configfile", tiny_config, "--config", f"root={root}", "--until", "manifest")
     for word in words:
         assert word in line_with(output, words[0])
-    stage = "slices" if how in ("truncated", "empty") else "labels"
+    stage = "slices" if "images" in words[0] else "labels"
     left = [name for name in workflow.files() if name.startswith(stage) and "2_t1" in name]
     assert left == []
     assert not [path for path in workflow.results.rglob(".*") if path.name != ".snakemake_timestamp"]

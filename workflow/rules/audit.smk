@@ -2,6 +2,11 @@
 # with it, a page of middle slices for each sequence, and what the paper's APTA costs.
 
 
+localrules:
+    dataset,
+    coloured,
+
+
 rule describe_volume:
     """Describe one volume as stored, and look for the paper's four defects (section 3.2.1)."""
     input:
@@ -134,7 +139,7 @@ rule fidelity:
 rule fidelity_table:
     """Say what APTA costs each class."""
     input:
-        tables=[f"results/fidelity/{slices}/{labels}/{sequence}.csv" for slices, labels, sequence in get_repairs()],
+        tables=get_each("results/fidelity/{slices}/{labels}/{sequence}.csv", get_repairs()),
         library=get_library("dataset"),
     output:
         expand("results/tables/apta_fidelity.{ending}", ending=["csv", "md", "tex"]),
@@ -178,3 +183,23 @@ rule colour_labels:
         runtime=15,
     script:
         "../scripts/colour_labels.py"
+
+
+rule dataset:
+    """What to look at before training: the dataset table, contact sheets, what APTA costs."""
+    input:
+        rules.dataset_table.output,
+        rules.fidelity_table.output if get_repairs() else [],
+        get_each("results/figures/contact/{slices}/{labels}/{sequence}.png", get_masked_slices()),
+        get_each("results/figures/fidelity/{slices}/{labels}/{sequence}.png", get_repairs()),
+
+
+rule coloured:
+    """Class masks in colour and grey, as the paper shows them; on request only."""
+    input:
+        expand(
+            "results/coloured/{recipes}/{kind}/{volume}",
+            recipes=get_each("{slices}/{labels}", get_masked_slices()),
+            kind=["colour", "grey"],
+            volume=VOLUMES,
+        ),

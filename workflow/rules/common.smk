@@ -242,6 +242,12 @@ def get_masked_slices():
     return [(*pair, sequence) for pair in pairs for sequence in SEQUENCES]
 
 
+def get_each(pattern, recipes):
+    """One path for each (slices, labels, sequence)."""
+    paths = [pattern.format(slices=slices, labels=labels, sequence=sequence) for slices, labels, sequence in recipes]
+    return list(dict.fromkeys(paths))
+
+
 def get_repairs():
     """Those of them that are repaired pictures, and have an exact lookup to be held against."""
     if get_exact_labels() is None:

@@ -5,7 +5,6 @@
 localrules:
     tables,
     figures,
-    coloured,
 
 
 rule tables:
@@ -20,22 +19,8 @@ rule figures:
     """All figures."""
     input:
         get_runs("results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png"),
-        [
-            f"results/figures/contact/{slices}/{labels}/{sequence}.png"
-            for slices, labels, sequence in get_masked_slices()
-        ],
-        [f"results/figures/fidelity/{slices}/{labels}/{sequence}.png" for slices, labels, sequence in get_repairs()],
-
-
-rule coloured:
-    """Class masks in colour and grey, as the paper shows them; on request only."""
-    input:
-        expand(
-            "results/coloured/{recipes}/{kind}/{volume}",
-            recipes=dict.fromkeys(f"{slices}/{labels}" for slices, labels, _ in get_masked_slices()),
-            kind=["colour", "grey"],
-            volume=VOLUMES,
-        ),
+        get_each("results/figures/contact/{slices}/{labels}/{sequence}.png", get_masked_slices()),
+        get_each("results/figures/fidelity/{slices}/{labels}/{sequence}.png", get_repairs()),
 
 
 rule make_tables:

@@ -16,21 +16,21 @@ def main(snakemake):
 
     from lumbarflow import DataError, files, png, slices, volumes
 
-    recipe, name = snakemake.params.recipe, snakemake.wildcards.volume
-    patient, sequence, source = (snakemake.params[key] for key in ("patient", "sequence", "source"))
-    volume = volumes.read(**source)
+    params = snakemake.params
+    recipe, name = params.recipe, snakemake.wildcards.volume
+    volume = volumes.read(**params.source)
     try:
         windows = slices.windows(volume.array, recipe["window"], recipe["percentiles"])
     except DataError as error:
-        raise DataError(f"{source['path']}: {error}") from None
+        raise DataError(f"{params.source['path']}: {error}") from None
     place = slices.place(volume.array.shape[1:], volume.spacing[1:], recipe["size"], recipe["fit"])
     geometry = json.dumps(dataclasses.asdict(volume.geometry), separators=(",", ":"))
     rows = []
     for index, (plane, (low, high)) in enumerate(zip(volume.array, windows, strict=True)):
         picture = slices.to_canvas(slices.to_grey(plane, low, high), place, recipe["size"], recipe["resize"])
         digest = png.write(Path(snakemake.output.pictures) / f"{index:03d}.png", picture)
-        row = {"volume": name, "patient": patient, "sequence": sequence, "index": index, "sha256": digest}
-        row |= {"position_mm": index * volume.spacing[0], "low": low, "high": high}
+        row = {"volume": name, "patient": params.patient, "sequence": params.sequence, "index": index}
+        row |= {"sha256": digest, "position_mm": index * volume.spacing[0], "low": low, "high": high}
         row |= {**dataclasses.asdict(place), "source_height": plane.shape[0], "source_width": plane.shape[1]}
         rows.append({**row, "geometry": geometry})
     files.write_csv(snakemake.output.table, rows, COLUMNS)

@@ -16,7 +16,8 @@ def main(snakemake):
     from lumbarflow import DataError, files, labels, png, slices, volumes
 
     rows = files.read_csv(snakemake.input.slices)
-    recipe, size, source = (snakemake.params[key] for key in ("recipe", "canvas_size", "source"))
+    params = snakemake.params
+    recipe, size, source = params.recipe, params.canvas_size, params.source
     mask = volumes.read(**source)
     image = volumes.Geometry(**json.loads(rows[0]["geometry"]))
     if different := mask.geometry.differs(image):
