@@ -1,25 +1,105 @@
+import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lumbarflow import networks
+from lumbarflow import DataError, networks
+
+
+def trained(model):
+    """Parameters without those of batch normalisation, which the published counts lack."""
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return model.count_params() - sum(layer.count_params() for layer in norms)
+
+
+def conv(size, given, filters, bias=True):
+    return size * size * given * filters + bias * filters
+
+
+def double(given, filters):
+    return conv(3, given, filters, False) + conv(3, filters, filters, False)
+
+
+def unet_count(w):
+    """By hand, level by level."""
+    down = double(1, w) + sum(double(w * 2**k, w * 2 ** (k + 1)) for k in range(4))
+    up = sum(conv(2, w * 2 ** (k + 1), w * 2**k) + double(w * 2 ** (k + 1), w * 2**k) for k in range(4))
+    return down + up + conv(1, w, 4)
+
+
+def gate_count(w):
+    return sum(
+        conv(2, w * 2**k, w * 2**k, False) + conv(1, w * 2 ** (k + 1), w * 2**k) + conv(1, w * 2**k, 1)
+        for k in range(4)
+    )
+
+
+def plus_plus_count(w):
+    count = double(1, w) + sum(double(w * 2**k, w * 2 ** (k + 1)) for k in range(4)) + conv(1, w, 4)
+    for column in range(1, 5):
+        for k in range(5 - column):
+            count += conv(2, w * 2 ** (k + 1), w * 2**k) + double((column + 1) * w * 2**k, w * 2**k)
+    return count
 
 
 def test_the_papers_network_has_its_parameters():
     model = networks.build("paper", (256, 256))
     assert model.count_params() == 8_037_076
-    assert model.output_shape == (None, 256, 256, 4)
+    every = networks.build("paper", (256, 256), upsample="every")
+    # 3x3 in place of 2x2 on three steps, and their batch normalisation
+    more = sum((9 - 4) * given * out + 4 * out for given, out in ((256, 128), (128, 64), (64, 32)))
+    assert every.count_params() == 8_037_076 + more
 
 
-@pytest.mark.parametrize("size", [(16, 16), (48, 80), (160, 128)])
-def test_any_size_divisible_by_16(size):
-    model = networks.build("paper", size, width=2)
-    p = model.predict_on_batch(np.random.default_rng(0).random((2, *size, 1)))
-    assert p.shape == (2, *size, 4)
-    np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-5)
+@pytest.mark.parametrize(
+    ("name", "count", "published"),
+    # published (millions, width 32, with biases, without batch normalisation): Zhou et al. 2018, Table 3
+    [("unet", unet_count, 7.76), ("unet_plus_plus", plus_plus_count, 9.04)],
+)
+def test_the_rivals_have_the_published_size(name, count, published):
+    model = networks.build(name, (64, 48))
+    assert trained(model) == count(32)
+    assert trained(model) / 1e6 == pytest.approx(published, abs=0.02)
 
 
-def test_other_sizes_and_names_are_refused():
-    with pytest.raises(ValueError, match="multiples of 16"):
-        networks.build("paper", (100, 96))
-    with pytest.raises(ValueError, match="known: paper"):
-        networks.build("papre", (96, 96))
+def test_attention_adds_its_gates():
+    model = networks.build("attention_unet", (64, 48), width=8)
+    assert trained(model) == unet_count(8) + gate_count(8)
+
+
+@settings(max_examples=5)
+@given(st.sampled_from(list(networks.NETWORKS)), st.integers(1, 5), st.integers(1, 5))
+def test_any_size_that_16_divides(name, height, width):
+    model = networks.build(name, (16 * height, 16 * width), width=2)
+    p = model(np.random.default_rng(0).normal(size=(2, 16 * height, 16 * width, 1)).astype(np.float32))
+    assert tuple(p.shape) == (2, 16 * height, 16 * width, 4)
+    np.testing.assert_allclose(np.sum(p, -1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(networks.NETWORKS))
+def test_every_weight_gets_a_gradient(name):
+    """A layer that is wired past shows as a weight that training leaves alone."""
+    keras.utils.set_random_seed(0)
+    model = networks.build(name, (32, 32), width=2)
+    before = [np.array(v) for v in model.trainable_variables]
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        model.train_on_batch(rng.normal(size=(4, 32, 32, 1)).astype(np.float32), rng.integers(0, 4, (4, 32, 32)))
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        assert not np.array_equal(np.array(variable), value), variable.path
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options", "message"),
+    [
+        ("resnet", (64, 64), {}, "'resnet' is not known; known: paper, unet"),
+        ("paper", (60, 64), {}, r"image size \[60, 64\] must be multiples of 16"),
+        ("unet", (64, 64), {"upsample": "every"}, "network.options.upsample is no option of unet"),
+        ("paper", (64, 64), {"upsample": "last"}, "upsample must be first or every"),
+    ],
+)
+def test_what_cannot_be_built_is_named(name, size, options, message):
+    with pytest.raises(DataError, match=message):
+        networks.build(name, size, **options)

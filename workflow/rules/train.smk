@@ -54,5 +54,7 @@ rule train:
         slice_folder=get_slice_folder,
         label_folder=get_label_folder,
         device=config["device"],
+        # not an output, which Snakemake would delete before a rerun
+        resume="results/resume/{experiment}/{sequence}/fold-{fold}/seed-{seed}",
     script:
         "../scripts/train.py"

@@ -63,19 +63,33 @@ def normalise(images, how):
     raise DataError(f"normalisation must be column_l2 or zscore, not {how!r}")
 
 
-def augment(image, mask, rng, rotation, scale, shift, gamma, noise):
+def augment(image, mask, rng, rotation, scale, shift, elastic, gamma, noise, flip):
     """Randomly move one uint8 slice and its class mask together, and change the greys.
 
-    rotation: degrees; scale, shift, gamma: relative; noise: share of the grey range. Each is the
-    half-width of a uniform draw (of noise: the largest standard deviation). Returns (float32, uint8).
+    rotation: degrees; scale, shift, gamma: relative; elastic: share of the height by which the knots of
+    a coarse grid move, the pixels between them smoothly; noise: share of the grey range. Each is the
+    half-width of a uniform draw (of noise: the largest standard deviation). flip: how often front and
+    back are exchanged. Returns (float32, uint8).
     """
     height, width = image.shape
     centre = ((width - 1) / 2, (height - 1) / 2)
     angle, zoom = rng.uniform(-rotation, rotation), np.exp(rng.uniform(-scale, scale))
     matrix = cv2.getRotationMatrix2D(centre, angle, zoom)
     matrix[:, 2] += rng.uniform(-shift, shift, 2) * (width, height)
-    image = cv2.warpAffine(image.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR)
-    mask = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST)
+    image = image.astype(np.float32)
+    if elastic:
+        knots = rng.uniform(-elastic, elastic, (6, 5, 2)).astype(np.float32) * height
+        y, x = np.mgrid[:height, :width].astype(np.float32)
+        back = cv2.invertAffineTransform(matrix).astype(np.float32)
+        sources = np.stack([x, y, np.ones_like(x)], -1) @ back.T
+        sources += cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+        image = cv2.remap(image, sources, None, cv2.INTER_LINEAR)
+        mask = cv2.remap(mask, sources, None, cv2.INTER_NEAREST)
+    else:
+        image = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        mask = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST)
+    if flip and rng.random() < flip:
+        image, mask = image[:, ::-1], mask[:, ::-1]
     image = 255 * (image / 255) ** np.exp(rng.uniform(-gamma, gamma))
     image += rng.standard_normal(image.shape, np.float32) * rng.uniform(0, noise) * 255
     return image, mask

@@ -46,6 +46,15 @@ def choose(wanted, threads):
     return used
 
 
+def precision(wanted, used):
+    """Keras's dtype policy for `auto`, `float32` or `bfloat16` on a device: auto takes half precision on a GPU alone.
+
+    On CPUs it is slower, and float32 results can be repeated to the last bit.
+    """
+    half = wanted == "bfloat16" or (wanted == "auto" and used == "gpu")
+    return "mixed_bfloat16" if half else "float32"
+
+
 def versions():
     """Versions of what decides a training's numbers."""
     found = {"python": platform.python_version(), "backend": os.environ["KERAS_BACKEND"]}

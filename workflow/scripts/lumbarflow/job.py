@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import resource
 import sys
 import time
 
@@ -44,4 +45,5 @@ def run(main, snakemake):
         # to the file alone: Snakemake shows the log of a failed job
         file.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "unexpected error", (), sys.exc_info()))
         sys.exit(1)
-    log.info("done in %.1f s", time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    log.info("done in %.1f s, peak memory %.0f MiB", time.perf_counter() - started, peak)

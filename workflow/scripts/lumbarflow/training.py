@@ -1,8 +1,10 @@
 """Training of one network on one split."""
 
+import json
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,10 +12,16 @@ from keras import ops
 
 from . import CLASSES, DataError
 from .batches import iterate, predict
-from .losses import CombinedLoss
+from .files import replacing
+from .losses import make
 
 SCORES = ("loss", "accuracy", "mean_iou", "mean_dice")
-HISTORY = ("epoch", "rate", *(f"{subset}_{name}" for subset in ("train", "validation") for name in SCORES))
+HISTORY = (
+    *("epoch", "rate", *(f"{subset}_{name}" for subset in ("train", "validation") for name in SCORES)),
+    "test_accuracy",
+)
+PLATEAU = 5  # epochs without a better validation before the rate is halved
+PROGRESS = 60  # seconds between lines within an epoch
 
 
 class Confusion(keras.metrics.Metric):
@@ -50,15 +58,29 @@ def summarise(matrix):
     }
 
 
-def rate_at(epoch, settings):
-    """Learning rate of an epoch (from 0): `constant`, or `cosine` down to a hundredth of it."""
-    rate, schedule = settings["rate"], settings["schedule"]
+def best_epoch(history):
+    """Epoch (from 1) with the best validation mean IoU, the first of equals; 0 without any."""
+    scores = [row["validation_mean_iou"] for row in history]
+    return scores.index(max(scores)) + 1 if scores else 0
+
+
+def rate_at(history, settings):
+    """Learning rate of the next epoch, from those before: `constant`; `cosine` down to a hundredth;
+    `plateau`: halved after every PLATEAU epochs without a better validation mean IoU."""
+    rate, schedule, epoch = settings["rate"], settings["schedule"], len(history)
     if schedule == "constant":
         return rate
     if schedule == "cosine":
         done = epoch / max(settings["epochs"] - 1, 1)
-        return rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done)))
-    raise DataError(f"training.schedule must be constant or cosine, not {schedule!r}")
+        return float(rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done))))
+    if schedule == "plateau":
+        since = 0
+        for number in range(1, epoch + 1):
+            since = 0 if best_epoch(history[:number]) == number else since + 1
+            if since == PLATEAU:
+                rate, since = rate / 2, 0
+        return rate
+    raise DataError(f"training.schedule must be constant, cosine or plateau, not {schedule!r}")
 
 
 @dataclass
@@ -82,12 +104,63 @@ def evaluate(model, images, masks, batch, normalisation, loss):
     return {"loss": total / len(images), **summarise(matrix.reshape(classes, classes))}
 
 
-def train(model, training, validation, settings, loss, normalisation, augmentation, seed):
+def _variables(model):
+    """Everything that a training changes: weights, moving averages, dropout's seeds, the optimiser's moments."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def save_state(path, model, best_weights, history):
+    """Write what is needed to go on after this epoch, in one file that is there whole or not at all."""
+    arrays = {f"now{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(_variables(model))}
+    arrays |= {f"best{i}": weight for i, weight in enumerate(best_weights)}
+    with replacing(path) as temporary:
+        np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
+
+
+def load_state(path, model):
+    """(best weights, history) of a training that was cut off, the model and optimiser set to where it was;
+    (None, []) without such a file, or where it does not fit."""
+    if path is None or not Path(path).is_file():
+        return None, []
+    variables = _variables(model)
+    try:
+        with np.load(path, allow_pickle=False) as state:
+            values = [state[f"now{i}"] for i in range(len(variables))]
+            best = [state[f"best{i}"] for i in range(len(model.weights))]
+            history = json.loads(str(state["history"]))
+        if any(tuple(v.shape) != value.shape for v, value in zip(variables, values, strict=True)):
+            raise ValueError("other shapes")
+    except Exception as error:  # a damaged file only costs time
+        logging.getLogger(__name__).warning("%s: cannot be resumed from (%s); starting anew", path, error)
+        return None, []
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return best, history
+
+
+def _train_epoch(model, batches, count, rate, epoch, log):
+    """One pass over the batches; returns the loss and scores of the training images."""
+    model.optimizer.learning_rate.assign(rate)
+    model.reset_metrics()
+    told = time.perf_counter()
+    for number, (images, masks) in enumerate(batches, 1):
+        result = model.train_on_batch(images, masks, return_dict=True)
+        if not np.isfinite(result["loss"]):
+            raise DataError(f"the loss became {result['loss']} in epoch {epoch}, batch {number}; lower training.rate")
+        if time.perf_counter() - told > PROGRESS:
+            told = time.perf_counter()
+            log.info("epoch %d: %d of about %d images, loss %.4f", epoch, number * len(images), count, result["loss"])
+    return {"loss": float(result["loss"]), **summarise(result["confusion"])}
+
+
+def train(model, training, validation, settings, loss, normalisation, augmentation, seed, resume=None):
     """Fit `model` with Adam and keep the weights of the epoch with the best validation mean IoU.
 
     training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: rate, schedule,
     batch, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
-    validation set, before it stops). Returns a Fit. Raises DataError for a loss that is not finite.
+    validation set, before it stops). loss: arguments of losses.make. resume: a file to keep the state
+    in after each epoch, and to go on from where it exists; on the CPU the result is the same to the
+    last bit. Returns a Fit. Raises DataError for a loss that is not finite.
     """
     log = logging.getLogger(__name__)
     for name, (images, masks) in (("training", training), ("validation", validation)):
@@ -95,38 +168,34 @@ def train(model, training, validation, settings, loss, normalisation, augmentati
             raise DataError(f"the {name} set is empty; lower split.parts or relax the filter")
         if len(np.unique(masks)) < 2:
             raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
-    loss = CombinedLoss(**loss)
+    loss = make(**loss)
     model.compile(optimizer=keras.optimizers.Adam(settings["rate"]), loss=loss, metrics=[Confusion()])
-    history, best, best_weights, best_epoch, began = [], -1.0, None, 0, time.perf_counter()
-    for epoch in range(settings["epochs"]):
-        started = time.perf_counter()
-        rate = float(rate_at(epoch, settings))
-        model.optimizer.learning_rate.assign(rate)
-        model.reset_metrics()
+    model.optimizer.build(model.trainable_variables)
+    best_weights, history = load_state(resume, model)
+    if history:
+        log.info("goes on after epoch %d of a training that was cut off", len(history))
+    began, first = time.perf_counter(), len(history)
+    while len(history) < settings["epochs"] and len(history) - best_epoch(history) < settings["patience"]:
+        started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
         batches = iterate(*training, settings["batch"], seed, epoch, normalisation, augmentation)
-        for number, (images, masks) in enumerate(batches):
-            result = model.train_on_batch(images, masks, return_dict=True)
-            if not np.isfinite(result["loss"]):
-                raise DataError(
-                    f"the loss became {result['loss']} in epoch {epoch + 1}, batch {number + 1}; lower training.rate"
-                )
-        row = {"epoch": epoch + 1, "rate": rate, "train_loss": float(result["loss"])}
-        row |= {f"train_{name}": value for name, value in summarise(result["confusion"]).items()}
+        trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log)
         took = time.perf_counter() - started
         scores = evaluate(model, *validation, settings["batch"], normalisation, loss)
-        row |= {f"validation_{name}": value for name, value in scores.items()}
-        history.append(row)
-        if scores["mean_iou"] > best:
-            best, best_weights, best_epoch = scores["mean_iou"], model.get_weights(), epoch + 1
-        remaining = (time.perf_counter() - began) / (epoch + 1) * (settings["epochs"] - epoch - 1)
+        row = {"epoch": epoch + 1, "rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
+        history.append(row | {f"validation_{name}": value for name, value in scores.items()})
+        best = best_epoch(history)
+        if best == epoch + 1:
+            best_weights = model.get_weights()
+        if resume is not None:
+            save_state(resume, model, best_weights, history)
+        remaining = (time.perf_counter() - began) / (epoch + 1 - first) * (settings["epochs"] - epoch - 1)
         log.info(
             "epoch %d/%d loss %.4f mean IoU %.4f, validation %.4f (best %.4f in epoch %d), "
             "%.1f images/s, at most %.0f s left",
-            *(epoch + 1, settings["epochs"], row["train_loss"], row["train_mean_iou"]),
-            *(scores["mean_iou"], best, best_epoch, len(training[0]) / took, remaining),
+            *(epoch + 1, settings["epochs"], trained["loss"], trained["mean_iou"], scores["mean_iou"]),
+            *(history[best - 1]["validation_mean_iou"], best, len(training[0]) / took, remaining),
         )
-        if epoch + 1 - best_epoch >= settings["patience"]:
-            log.info("stopped: no better validation mean IoU for %d epochs", settings["patience"])
-            break
+    if len(history) < settings["epochs"]:
+        log.info("stopped: no better validation mean IoU for %d epochs", settings["patience"])
     model.set_weights(best_weights)
-    return Fit(model, history, best_epoch)
+    return Fit(model, history, best_epoch(history))

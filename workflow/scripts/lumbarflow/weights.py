@@ -60,6 +60,15 @@ def focal_alpha(pixels):
     return 1 / pixels / np.mean(1 / pixels)
 
 
+def resolve_alpha(loss, rows):
+    """Loss settings with alpha as numbers or None, for training rows with pixel counts: `none` is None, `weights`
+    becomes focal_alpha of these images."""
+    alpha = loss["alpha"]
+    if alpha == "weights":
+        alpha = focal_alpha(row_pixels(rows).sum(0)).tolist()
+    return {**loss, "alpha": None if alpha == "none" else alpha}
+
+
 def _excess(rows, limit):
     """Rows to drop, the most imbalanced image first, until the pooled ratio of the others is at most `limit`."""
     order = sorted(range(len(rows)), key=lambda i: -float(rows[i]["imbalance_ratio"]))

@@ -1,0 +1,166 @@
+"""Training on a few tiny pictures: what it keeps, how it goes on after a kill, how the rate falls."""
+
+import keras
+import numpy as np
+import pytest
+
+from lumbarflow import DataError, batches, device, networks, training
+
+LOSS = {
+    "name": "combined",
+    "alpha": None,
+    "focal_share": 0.6,
+    "gamma": 4.0,
+    "focal_reduction": "mean",
+    "dice_over": "joint",
+}
+STILL = {"rotation": 0, "scale": 0, "shift": 0, "elastic": 0, "gamma": 0, "noise": 0, "flip": 0}
+MOVED = {"rotation": 8, "scale": 0.1, "shift": 0.05, "elastic": 0.03, "gamma": 0.3, "noise": 0.03, "flip": 0}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Images whose grey tells the class: (uint8 [N, H, W], masks)."""
+    rng = np.random.default_rng(0)
+    masks = np.kron(rng.integers(0, 4, (12, 4, 4)), np.ones((8, 8))).astype(np.uint8)
+    return (masks * 60 + rng.integers(0, 20, masks.shape)).astype(np.uint8), masks
+
+
+def fit(pictures, settings=None, augmentation=MOVED, resume=None, name="paper", loss=LOSS):
+    images, masks = pictures
+    keras.utils.set_random_seed(1)
+    defaults = {"rate": 0.003, "schedule": "cosine", "batch": 4, "epochs": 4, "patience": 9}
+    model = networks.build(name, (32, 32), width=2, momentum=0.9)
+    return training.train(
+        model,
+        training=(images[:8], masks[:8]),
+        validation=(images[8:], masks[8:]),
+        settings={**defaults, **(settings or {})},
+        loss=loss,
+        normalisation="zscore",
+        augmentation=augmentation,
+        seed=1,
+        resume=resume,
+    )
+
+
+def test_the_best_epoch_is_kept(pictures):
+    found = fit(pictures, {"epochs": 6})
+    scores = [row["validation_mean_iou"] for row in found.history]
+    assert found.best_epoch == np.argmax(scores) + 1
+    again = training.evaluate(found.model, *(part[8:] for part in pictures), 4, "zscore", training.make(**LOSS))
+    assert again["mean_iou"] == scores[found.best_epoch - 1]
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_a_killed_training_goes_on_and_ends_the_same(pictures, tmp_path, monkeypatch, killed_after):
+    """Dropout, moving averages, Adam's moments, augmentation: all as if nothing had happened."""
+    state, save = tmp_path / "state.npz", training.save_state
+    whole = fit(pictures)
+
+    def save_and_die(path, model, best, history):
+        save(path, model, best, history)
+        if len(history) == killed_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "save_state", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        fit(pictures, resume=state)
+    monkeypatch.setattr(training, "save_state", save)
+    resumed = fit(pictures, resume=state)
+    assert resumed.history == whole.history
+    assert resumed.best_epoch == whole.best_epoch
+    for a, b in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_state_trains_no_more(pictures, tmp_path, monkeypatch):
+    state = tmp_path / "state.npz"
+    whole = fit(pictures, resume=state)
+    monkeypatch.setattr(training, "_train_epoch", lambda *arguments: pytest.fail("trained again"))
+    assert fit(pictures, resume=state).history == whole.history
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged"])
+def test_a_damaged_state_is_ignored(pictures, tmp_path, content, caplog):
+    state = tmp_path / "state.npz"
+    state.write_bytes(content)
+    assert fit(pictures, resume=state).history == fit(pictures).history
+    assert "cannot be resumed from" in caplog.text
+
+
+def test_patience_stops(pictures):
+    found = fit(pictures, {"rate": 1e-9, "schedule": "constant", "epochs": 9, "patience": 2})
+    assert len(found.history) == found.best_epoch + 2 < 9
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [(0, 1e30, r"the loss became nan in epoch 1, batch \d; lower training.rate"), (1, 0, "hold one class only")],
+)
+def test_what_cannot_be_learnt_is_refused(pictures, part, value, message):
+    images, masks = pictures
+    if part == 1:
+        with pytest.raises(DataError, match=message):
+            fit((images, masks * 0))
+    else:
+        with pytest.raises(DataError, match=message):
+            fit(pictures, {"rate": value, "schedule": "constant"})
+
+
+def rows(*scores):
+    return [{"validation_mean_iou": score} for score in scores]
+
+
+def test_rates():
+    settings = {"rate": 0.1, "epochs": 11}
+    assert training.rate_at(rows(0, 0, 0), {**settings, "schedule": "constant"}) == 0.1
+    cosine = [training.rate_at(rows(*[0] * n), {**settings, "schedule": "cosine"}) for n in range(11)]
+    assert cosine[0] == pytest.approx(0.1)
+    assert cosine[5] == pytest.approx(0.0505)
+    assert cosine[10] == pytest.approx(0.001)
+    plateau = {**settings, "schedule": "plateau"}
+    assert training.rate_at(rows(0.5, *[0.4] * 4), plateau) == 0.1
+    assert training.rate_at(rows(0.5, *[0.4] * 5), plateau) == 0.05
+    assert training.rate_at(rows(0.5, *[0.4] * 4, 0.6, *[0.5] * 4), plateau) == 0.1
+    assert training.rate_at(rows(0.5, *[0.4] * 10), plateau) == 0.025
+    with pytest.raises(DataError, match="constant, cosine or plateau"):
+        training.rate_at([], {**settings, "schedule": "step"})
+
+
+def test_pooled_scores_are_not_a_mean_of_batches():
+    matrix = np.zeros((4, 4))
+    matrix[0, 0], matrix[1, 1], matrix[1, 0] = 90, 5, 5
+    scores = training.summarise(matrix)
+    assert scores["accuracy"] == 0.95
+    assert scores["mean_iou"] == pytest.approx((90 / 95 + 5 / 10) / 2)  # classes 2 and 3 are nowhere
+    assert scores["mean_dice"] == pytest.approx((180 / 185 + 10 / 15) / 2)
+
+
+@pytest.mark.parametrize("moved", [{"elastic": 0.05}, {"rotation": 20, "scale": 0.2}, {"shift": 0.2}, {"flip": 1}])
+def test_image_and_mask_move_together(moved):
+    mask = np.zeros((64, 48), np.uint8)
+    mask[20:44, 10:26] = 1
+    image, after = batches.augment(mask * 200, mask, np.random.default_rng(3), **{**STILL, **moved})
+    assert (mask != after).any()
+    assert ((image > 100) == after).mean() > 0.98
+    again = batches.augment(mask * 200, mask, np.random.default_rng(3), **{**STILL, **moved})
+    np.testing.assert_array_equal(image, again[0])
+    untouched = batches.augment(mask * 200, mask, np.random.default_rng(3), **STILL)
+    np.testing.assert_array_equal(untouched[1], mask)
+
+
+def test_precision():
+    assert device.precision("auto", "gpu") == "mixed_bfloat16"
+    assert device.precision("auto", "cpu") == device.precision("float32", "gpu") == "float32"
+
+
+def test_half_precision_trains_with_a_float32_loss(pictures):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        found = fit(pictures, {"epochs": 2})
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert found.model.layers[-1].compute_dtype == "float32"
+    assert found.model.layers[1].compute_dtype == "bfloat16"
+    assert np.isfinite(found.history[-1]["train_loss"])
