@@ -6,8 +6,9 @@ from lumbarflow import DataError, leakage
 
 def row(volume, index, subset, mask="m", classes=4):
     patient = volume.partition("_")[0]
-    names = ("volume", "patient", "index", "subset", "mask_sha256", "classes")
-    return dict(zip(names, (volume, patient, str(index), subset, mask, str(classes)), strict=True))
+    names = ("volume", "patient", "sequence", "index", "subset", "mask_sha256", "classes")
+    sequence = volume.partition("_")[2]
+    return dict(zip(names, (volume, patient, sequence, str(index), subset, mask, str(classes)), strict=True))
 
 
 def test_shares_by_hand():
@@ -16,13 +17,18 @@ def test_shares_by_hand():
         *(row("1_t2", 9, "test", "a"), row("2_t2", 4, "test", "d"), row("3_t2", 1, "train", "e", 1)),
         row("4_t2", 1, "test", "e", 1),  # both empty: no leak
     ]
-    assert leakage.shares(rows) == {
+    [shares] = leakage.shares(rows)
+    assert shares == {
+        "sequence": "t2",
         "test images": 5,
         "neighbour within 1": 1 / 5,
         "neighbour within 2": 2 / 5,
         "same mask": 1 / 5,
         "same patient": 3 / 5,
     }
+    both = leakage.shares([*rows, row("1_t1", 4, "test", "a")])  # the same patient's other series
+    assert [(each["sequence"], each["test images"]) for each in both] == [("t2", 5), ("t1", 1)]
+    assert (both[1]["same mask"], both[1]["neighbour within 2"], both[1]["same patient"]) == (1, 0, 1)
     with pytest.raises(DataError, match="no test images"):
         leakage.shares(rows[:1])
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lumbarflow import DataError
-from lumbarflow.losses import CombinedLoss
+from lumbarflow.losses import CombinedLoss, CrossEntropy, make
 
 
 def numpy_loss(y, p, share, gamma, over):
@@ -48,13 +48,46 @@ def test_alpha_weighs_each_class():
     assert float(CombinedLoss(1.0, [1] * 4)(y, p)) == pytest.approx(float(CombinedLoss(1.0)(y, p)), rel=1e-6)
 
 
-def test_is_finite_at_0_and_1():
+def test_the_papers_formula_sums_over_pixels():
+    rng = np.random.default_rng(2)
+    y, p = rng.integers(0, 4, (3, 6, 5)), rng.dirichlet(np.ones(4), (3, 6, 5)).astype(np.float32)
+    summed = float(CombinedLoss(1.0, focal_reduction="sum")(y, p))
+    assert summed == pytest.approx(float(CombinedLoss(1.0)(y, p)) * 6 * 5 * 4, rel=1e-5)
+
+
+def test_cross_entropy():
+    rng = np.random.default_rng(3)
+    y, p = rng.integers(0, 4, (2, 6, 5)), rng.dirichlet(np.ones(4), (2, 6, 5)).astype(np.float32)
+    true = np.take_along_axis(p, y[..., None], -1)[..., 0]
+    assert float(CrossEntropy()(y, p)) == pytest.approx(-np.log(true).mean(), rel=1e-5)
+    alpha = [1, 2, 3, 4]
+    assert float(CrossEntropy(alpha)(y, p)) == pytest.approx((-np.take(alpha, y) * np.log(true)).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [CombinedLoss(), CombinedLoss(focal_reduction="sum"), CrossEntropy()])
+def test_value_and_gradient_are_finite_at_0_and_1_and_in_half_precision(loss):
+    import tensorflow as tf
+
     y = np.array([[[0, 1]]])
-    for p in ([1, 0, 0, 0], [0, 0, 1, 0]):
-        value = float(CombinedLoss()(y, np.array([[[p, p]]], np.float32)))
-        assert np.isfinite(value)
+    for p in ([1, 0, 0, 0], [0, 0, 1, 0], [0.25] * 4):
+        for dtype in (tf.float32, tf.bfloat16):
+            given = tf.constant([[[p, p]]], dtype)
+            with tf.GradientTape() as tape:
+                tape.watch(given)
+                value = loss(y, given)
+            assert value.dtype == tf.float32
+            assert np.isfinite(float(value))
+            assert np.isfinite(np.array(tf.cast(tape.gradient(value, given), tf.float32))).all()
 
 
-def test_unknown_reading():
-    with pytest.raises(DataError, match="dice_over"):
-        CombinedLoss(dice_over="pixels")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "combined", "dice_over": "pixels"}, "dice_over must be joint or class"),
+        ({"name": "combined", "focal_reduction": "max"}, "focal_reduction must be mean or sum"),
+        ({"name": "hinge"}, "loss.name must be combined or cross_entropy"),
+    ],
+)
+def test_unknown_readings(settings, message):
+    with pytest.raises(DataError, match=message):
+        make(alpha=None, **settings)

@@ -34,8 +34,10 @@ def test_the_released_protocol_is_the_papers(config):
         "resize": "linear",
         "options": {"width": 16, "momentum": 0.99},
     }
-    assert released["training"] == {"rate": 0.001, "schedule": "constant", "batch": 8, "epochs": 100, "patience": 20}
-    assert released["loss"] == {"focal_share": 0.6, "alpha": "none", "gamma": 4.0, "dice_over": "joint"}
+    training = {"rate": 0.001, "schedule": "constant", "batch": 8, "epochs": 100, "patience": 20, "precision": "auto"}
+    assert released["training"] == training
+    loss = {"name": "combined", "focal_share": 0.6, "alpha": "none", "gamma": 4.0}
+    assert released["loss"] == {**loss, "focal_reduction": "mean", "dice_over": "joint"}
     # one change a step
     assert loaded["disjoint"] == settings.merge(released, {"split": {"validation": "own"}})
     assert loaded["patient"] == settings.merge(loaded["disjoint"], {"split": {"kind": "patient"}})
@@ -57,6 +59,7 @@ def test_the_released_protocol_is_the_papers(config):
         (["experiments", "sound", "slices"], "nice", r"sound\.slices: 'nice' is not defined under slices"),
         (["experiments", "sound", "base"], "sound", r"is its own base"),
         (["experiments", "sound", "split", "validation"], "test", r"only the experiment named released"),
+        (["experiments", "released", "also_test"], ["t2"], r"released\.also_test: slices of another sequence"),
         (["experiments", "sound", "folds"], [7], r"there is no fold 7"),
         (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
         (["experiments", "gamma-04"], {}, r"config\.experiments: 'gamma-04' does not match.*letters, digits and _"),

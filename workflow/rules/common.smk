@@ -96,7 +96,8 @@ for sequence in [s for s in config["sequences"] if VOLUMES and s not in SEQUENCE
 
 wildcard_constraints:
     volume=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    sequence="t1|t2|t2_SPACE",
+    sequence="t1|t2|t2_SPACE|all",  # all: of a training on every sequence together
+    tested="t1|t2|t2_SPACE",
     slices=r"[A-Za-z0-9_]+",
     labels=r"[A-Za-z0-9_]+",
     filter=r"[A-Za-z0-9_]+",
@@ -135,7 +136,7 @@ def get_sequence(wildcards):
 
 
 def get_volumes_of(sequence):
-    return [volume for volume, source in VOLUMES.items() if source.sequence == sequence]
+    return [volume for volume, source in VOLUMES.items() if sequence in (source.sequence, "all")]
 
 
 def get_patients():
@@ -260,19 +261,28 @@ def get_recipes(experiment):
     return {key: settings[key] for key in ("slices", "labels", "filter")}
 
 
-def get_manifest(wildcards):
-    recipes = get_recipes(wildcards.experiment)
-    return f"results/manifests/{recipes['slices']}/{recipes['labels']}/{recipes['filter']}/{wildcards.sequence}.csv"
+def get_split_manifests(wildcards):
+    """The manifest of a sequence, or of every one for a training on all."""
+    sequences = SEQUENCES if wildcards.sequence == "all" else [wildcards.sequence]
+    pattern = "results/manifests/{slices}/{labels}/{filter}/{sequence}.csv"
+    return expand(pattern, sequence=sequences, **get_recipes(wildcards.experiment))
+
+
+def get_tested(wildcards):
+    """The sequence that a network is tested on: as a rule the one it was trained on."""
+    return wildcards.get("tested", wildcards.sequence)
 
 
 def get_slice_tables(wildcards):
     recipe = EXPERIMENTS[wildcards.experiment]["slices"]
-    return expand("results/slices/{slices}/{volume}.csv", slices=recipe, volume=get_volumes_of(wildcards.sequence))
+    volumes = get_volumes_of(get_tested(wildcards))
+    return expand("results/slices/{slices}/{volume}.csv", slices=recipe, volume=volumes)
 
 
 def get_label_tables(wildcards):
     recipes = get_recipes(wildcards.experiment)
-    return expand("results/labels/{slices}/{labels}/{volume}.csv", volume=get_volumes_of(wildcards.sequence), **recipes)
+    volumes = get_volumes_of(get_tested(wildcards))
+    return expand("results/labels/{slices}/{labels}/{volume}.csv", volume=volumes, **recipes)
 
 
 def get_slice_folder(wildcards):
@@ -285,11 +295,15 @@ def get_label_folder(wildcards):
 
 
 def get_mask_files(wildcards):
-    return [part for volume in get_volumes_of(wildcards.sequence) for part in dataset.parts(VOLUMES[volume].mask)]
+    return [part for volume in get_volumes_of(get_tested(wildcards)) for part in dataset.parts(VOLUMES[volume].mask)]
 
 
 def get_stored_masks(wildcards):
-    return {volume: get_stored(volume, "mask") for volume in get_volumes_of(wildcards.sequence)}
+    return {volume: get_stored(volume, "mask") for volume in get_volumes_of(get_tested(wildcards))}
+
+
+def get_trainings(settings):
+    return ["all"] if settings["train_on"] == "all" else SEQUENCES
 
 
 def get_runs(pattern):
@@ -297,7 +311,20 @@ def get_runs(pattern):
     return [
         pattern.format(experiment=name, sequence=sequence, fold=fold, seed=seed)
         for name, settings in EXPERIMENTS.items()
-        for sequence in SEQUENCES
+        for sequence in get_trainings(settings)
+        for fold in settings["folds"]
+        for seed in settings["seeds"]
+    ]
+
+
+def get_runs_across(pattern):
+    """One path for each network that is tested on a sequence it was not trained on."""
+    return [
+        pattern.format(experiment=name, sequence=sequence, tested=tested, fold=fold, seed=seed)
+        for name, settings in EXPERIMENTS.items()
+        for sequence in get_trainings(settings)
+        for tested in SEQUENCES
+        if tested in settings["also_test"] and sequence not in (tested, "all")
         for fold in settings["folds"]
         for seed in settings["seeds"]
     ]

@@ -94,3 +94,40 @@ rule leakage:
         label_folder=get_label_folder,
     script:
         "../scripts/leakage.py"
+
+
+use rule predict as predict_across with:
+    input:
+        model="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.keras",
+        about="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json",
+        # patients are dealt out over all sequences alike: these were not trained on either
+        split="results/experiments/{experiment}/{tested}/fold-{fold}/seed-{seed}/split.csv",
+        slices=get_slice_tables,
+        labels=get_label_tables,
+        library=get_library("predict"),
+    output:
+        pictures=directory(
+            "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/predictions"
+        ),
+        volumes=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/volumes"),
+        table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/predictions.csv",
+    log:
+        "results/logs/predict_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.log",
+    benchmark:
+        "results/benchmarks/predict_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.tsv"
+
+
+use rule evaluate as evaluate_across with:
+    input:
+        table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/predictions.csv",
+        labels=get_label_tables,
+        masks=get_mask_files,
+        library=get_library("evaluate"),
+    output:
+        images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics.csv",
+        stack="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics_stack.csv",
+        volumes="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics_3d.csv",
+    log:
+        "results/logs/evaluate_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.log",
+    benchmark:
+        "results/benchmarks/evaluate_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.tsv"

@@ -13,6 +13,7 @@ rule tables:
         expand("results/tables/{table}.{ending}", table=TABLES, ending=["csv", "md", "tex", "html"]),
         rules.dataset_table.output,
         rules.fidelity_table.output if get_repairs() else [],
+        "results/tables/cross_sequence.html" if get_runs_across("{tested}") else [],
 
 
 rule figures:
@@ -81,6 +82,38 @@ rule make_tables:
         evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
     script:
         "../scripts/tables.py"
+
+
+rule cross_table:
+    """Say how well networks do on sequences that they were not trained on."""
+    input:
+        images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
+        across=get_runs_across(
+            "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics.csv"
+        ),
+        library=get_library("tables"),
+    output:
+        expand("results/tables/cross_sequence.{ending}", ending=["csv", "md", "tex"]),
+        report(
+            "results/tables/cross_sequence.html",
+            category="1 Tables",
+            labels={"table": "Across sequences"},
+            caption="../report/cross.rst",
+        ),
+    log:
+        "results/logs/cross_table.log",
+    benchmark:
+        "results/benchmarks/cross_table.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
+    script:
+        "../scripts/cross_table.py"
 
 
 rule draw_run:

@@ -5,7 +5,7 @@
 rule split:
     """Deal slices or patients out to training, validation and test."""
     input:
-        manifest=get_manifest,
+        manifests=get_split_manifests,
         overview=get_overview,
         library=get_library("split"),
     output:
@@ -28,7 +28,7 @@ rule split:
 
 
 rule train:
-    """Train the network of an experiment on one sequence."""
+    """Train the network of an experiment on one sequence, or on all together."""
     input:
         split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
         slices=get_slice_tables,

@@ -15,7 +15,7 @@ def main(snakemake):
     sources = snakemake.params.sources
     pictures = Path(snakemake.input.table).with_suffix("")
     restored = pictures.with_name("volumes")
-    images, in_3d, stack = [], [], ([], [])
+    images, in_3d, stacks = [], [], {}
     for volume, group in groupby(files.read_csv(snakemake.input.table), key=lambda row: row["volume"]):
         group = list(group)
         common = {key: group[0][key] for key in ("sequence", "patient", "volume")}
@@ -32,8 +32,7 @@ def main(snakemake):
             }
             for entry in evaluation.image_rows(classes, truth, (1, 1), tau, sums):
                 images.append({**common, "index": row["index"], "grid": "network", "unit": "px", **entry})
-            stack[0].append(half)
-            stack[1].append(truth)
+            stacks.setdefault(common["sequence"], []).append((half, truth))
         if (restored / f"{volume}.mha").is_file():
             pred = volumes.read(restored / f"{volume}.mha")
             truth = labels.lut(volumes.read(**sources[volume]).array)
@@ -44,8 +43,7 @@ def main(snakemake):
             in_3d += [{**common, **entry} for entry in evaluation.volume_rows(pred.array, truth, pred.spacing, tau)]
     files.write_csv(snakemake.output.images, images, evaluation.PER_IMAGE)
     files.write_csv(snakemake.output.volumes, in_3d, evaluation.PER_VOLUME)
-    rows = evaluation.stack_rows(np.stack(stack[0]), np.stack(stack[1]), tau)
-    files.write_csv(snakemake.output.stack, rows, ("class", "asd", "nsd"))
+    files.write_csv(snakemake.output.stack, evaluation.stack_rows(stacks, tau), evaluation.PER_STACK)
 
 
 run(main, globals().get("snakemake"))

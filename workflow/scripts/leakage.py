@@ -13,25 +13,25 @@ def main(snakemake):
     params = snakemake.params
     rows = files.read_csv(snakemake.input.split)
     shares = leakage.shares(rows)
-    if params.kind != "slice" and any(shares[name] for name in shares if name not in ("test images", "same mask")):
-        raise DataError(f"{snakemake.input.split}: a split by patients leaks ({shares}); delete it and run again")
+    for known in shares:
+        if params.kind != "slice" and any(known[name] for name in leakage.NONE_BY_PATIENT):
+            raise DataError(f"{snakemake.input.split}: a split by patients leaks ({known}); delete it and run again")
     train, test = ([row for row in rows if row["subset"] == subset] for subset in ("train", "test"))
     pictures = batches.load_images(train, params.slice_folder, *params.grid)
     masks = batches.load_masks(train, params.label_folder, *params.grid)
-    entries, copies, truths = [], [], batches.load_masks(test, params.label_folder, *params.grid)
+    entries, stacks, truths = [], {}, batches.load_masks(test, params.label_folder, *params.grid)
     for row, image, truth in zip(
         test, batches.load_images(test, params.slice_folder, *params.grid), truths, strict=True
     ):
         copy = masks[leakage.nearest(row, image, train, pictures)]
-        copies.append(copy)
+        stacks.setdefault(row["sequence"], []).append((copy, truth))
         common = {key: row[key] for key in ("sequence", "patient", "volume", "index")}
         sums = prediction.soft_sums((copy[..., None] == np.arange(4)).astype(np.float32), truth)
         for entry in evaluation.image_rows(copy, truth, (1, 1), params.tau, sums):
             entries.append({**common, "grid": "network", "unit": "px", **entry})
-    files.write_csv(snakemake.output.shares, [shares], list(shares))
+    files.write_csv(snakemake.output.shares, shares, list(shares[0]))
     files.write_csv(snakemake.output.images, entries, evaluation.PER_IMAGE)
-    stack = evaluation.stack_rows(np.stack(copies), truths, params.tau)
-    files.write_csv(snakemake.output.stack, stack, ("class", "asd", "nsd"))
+    files.write_csv(snakemake.output.stack, evaluation.stack_rows(stacks, params.tau), evaluation.PER_STACK)
     logging.info("%s", shares)
 
 

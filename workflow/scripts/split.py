@@ -11,7 +11,7 @@ def main(snakemake):
 
     from lumbarflow import DataError, files, splits, weights
 
-    rows = files.read_csv(snakemake.input.manifest)
+    rows = [row for path in snakemake.input.manifests for row in files.read_csv(path)]
     settings = snakemake.params.split["split"]
     fold, seed = int(snakemake.wildcards.fold), int(snakemake.wildcards.seed)
     official = splits.read_official(snakemake.input.overview[0]) if settings["kind"] == "official" else None

@@ -48,26 +48,26 @@ def main(snakemake):
         *_, slices, labels, name, file = Path(path).parts
         recipes = {"slices": slices, "labels": labels, "filter": name}
         manifests.append((recipes, Path(file).stem, experiments, pd.read_csv(path)))
-    runs, about, in_3d = [], {}, {}
+    runs, copies, about, in_3d, shares = [], [], {}, {}, {}
     for path in snakemake.input.images:
         folder = Path(path).parent
-        experiment, sequence = folder.parts[-4:-2]
+        experiment, trained_on = folder.parts[-4:-2]
         settings = snakemake.params.evaluation[experiment]
-        runs.append((experiment, sequence, settings, pd.read_csv(path), pd.read_csv(folder / "metrics_stack.csv")))
-        about.setdefault((experiment, sequence), []).append(files.read_json(folder / "model.json"))
-        volumes = pd.read_csv(folder / "metrics_3d.csv")
-        if len(volumes):
-            known = in_3d.get((experiment, sequence))
-            in_3d[experiment, sequence] = volumes if known is None else pd.concat([known, volumes])
+        names = ("metrics", "metrics_stack", "metrics_3d", "copied", "copied_stack", "leakage")
+        frames = {name: dict(list(pd.read_csv(folder / f"{name}.csv").groupby("sequence"))) for name in names}
+        model = {**files.read_json(folder / "model.json"), "trained_on": trained_on}
+        for sequence, images in frames["metrics"].items():
+            key = (experiment, sequence)
+            runs.append((*key, settings, images, frames["metrics_stack"][sequence]))
+            copied = (frames["copied"][sequence], frames["copied_stack"][sequence])
+            copies.append((*key, {**settings, "grid": "network"}, *copied))
+            about.setdefault(key, []).append(model)
+            shares.setdefault(key, []).append(frames["leakage"][sequence])
+            if sequence in frames["metrics_3d"]:
+                in_3d.setdefault(key, []).append(frames["metrics_3d"][sequence])
     table2 = tables.table2(runs, published["table2"])
-    shares, copies = {}, []
-    for path, (experiment, sequence, settings, _, _) in zip(snakemake.input.copied, runs, strict=True):
-        folder = Path(path).parent
-        stack = pd.read_csv(folder / "copied_stack.csv")
-        copies.append((experiment, sequence, {**settings, "grid": "network"}, pd.read_csv(path), stack))
-        known = [shares[experiment, sequence]] if (experiment, sequence) in shares else []
-        shares[experiment, sequence] = pd.concat([*known, pd.read_csv(folder / "leakage.csv")])
     copied = tables.table2(copies, published["table2"])
+    shares, in_3d = ({key: pd.concat(parts) for key, parts in found.items()} for found in (shares, in_3d))
     shown = copied[copied["experiment"] != "paper"]
     table2_all = pd.concat([table2, shown.assign(experiment=shown["experiment"] + ": mask copied")])
     made = {

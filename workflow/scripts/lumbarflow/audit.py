@@ -76,9 +76,9 @@ def dataset(volumes, overview, published):
 
 
 def slice_dice(frame, name):
-    """Dice of a class in each slice that shows it, exact or repaired; one with a single side scores 0."""
-    sizes = frame[f"exact_{name}"] + frame[f"repaired_{name}"]
-    return (2 * frame[f"both_{name}"] / sizes.where(sizes > 0)).dropna()
+    """Dice of a class in each slice that truly shows it."""
+    shown = frame[frame[f"exact_{name}"] > 0]
+    return 2 * shown[f"both_{name}"] / (shown[f"exact_{name}"] + shown[f"repaired_{name}"])
 
 
 def fidelity(tables):

@@ -11,6 +11,7 @@ PER_IMAGE = (
     *("asd_pooled", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95", "missed"),
 )
 PER_VOLUME = ("sequence", "patient", "volume", "class", "dice", "asd_mm", "nsd_mm", "hd95_mm", "missed")
+PER_STACK = ("sequence", "class", "asd", "nsd")
 SURFACES = ("asd_pooled", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95")
 
 
@@ -38,16 +39,19 @@ def image_rows(pred, truth, spacing, tau, soft=None):
     return rows
 
 
-def stack_rows(preds, truths, tau):
-    """ASD and NSD as the release took them: the whole test stack [N, H, W] as if it were one volume.
+def stack_rows(stacks, tau):
+    """ASD and NSD as the release took them: the whole test stack of a sequence as if it were one volume.
 
     An artefact, for reproduction only: a surface may match another patient's slice, so distances
-    come out too small. preds: masks of p > 0.5.
+    come out too small. stacks: {sequence: [(mask of p > 0.5, truth), ...]}, uint8 [H, W].
     """
     rows = []
-    for k, name in enumerate(CLASSES):
-        distances = surface(preds == k, truths == k, (1, 1, 1), tau)
-        rows.append({"class": name, "asd": distances.asd_mean_of_means, "nsd": distances.nsd_mean_of_means})
+    for sequence, pairs in stacks.items():
+        preds, truths = (np.stack(part) for part in zip(*pairs, strict=True))
+        for k, name in enumerate(CLASSES):
+            distances = surface(preds == k, truths == k, (1, 1, 1), tau)
+            row = {"sequence": sequence, "class": name, "asd": distances.asd_mean_of_means}
+            rows.append({**row, "nsd": distances.nsd_mean_of_means})
     return rows
 
 

@@ -4,9 +4,13 @@ import numpy as np
 
 from . import DataError
 
+# what a split by patients rules out; an equal mask may be chance
+NONE_BY_PATIENT = ("neighbour within 1", "neighbour within 2", "same patient")
+
 
 def shares(rows):
-    """Shares of the test images that training knew something of: dict of floats in 0-1, and the count `test images`.
+    """Shares of the test images that training knew something of: a dict of floats in 0-1 for each sequence, with
+    its name and the count `test images`.
 
     rows: split rows. `neighbour within 1` / `2`: a training slice of the same volume is at most so
     far; `same mask`: a training image has byte for byte the same mask, and it is not empty; `same
@@ -26,13 +30,18 @@ def shares(rows):
         known = seen.get(row["volume"], ())
         return any(int(row["index"]) + step in known for step in range(-distance, distance + 1))
 
-    return {
-        "test images": len(test),
-        "neighbour within 1": float(np.mean([near(row, 1) for row in test])),
-        "neighbour within 2": float(np.mean([near(row, 2) for row in test])),
-        "same mask": float(np.mean([row["mask_sha256"] in masks for row in test])),
-        "same patient": float(np.mean([row["patient"] in patients for row in test])),
-    }
+    def describe(sequence, test):
+        return {
+            "sequence": sequence,
+            "test images": len(test),
+            "neighbour within 1": float(np.mean([near(row, 1) for row in test])),
+            "neighbour within 2": float(np.mean([near(row, 2) for row in test])),
+            "same mask": float(np.mean([row["mask_sha256"] in masks for row in test])),
+            "same patient": float(np.mean([row["patient"] in patients for row in test])),
+        }
+
+    sequences = dict.fromkeys(row["sequence"] for row in test)
+    return [describe(name, [row for row in test if row["sequence"] == name]) for name in sequences]
 
 
 def nearest(row, image, train, images):

@@ -100,6 +100,11 @@ def load(config, folder):
                 f"config.experiments.{name}.split.validation: `test` lets the test set choose the model; "
                 "only the experiment named released may do that, to reproduce the paper; use `own`"
             )
+        if settings["also_test"] and split["kind"] == "slice":
+            raise DataError(
+                f"config.experiments.{name}.also_test: slices of another sequence show patients that a split of slices "
+                "has in training; use split.kind patient or official, or leave also_test empty"
+            )
         beyond = [fold for fold in settings["folds"] if fold >= split["parts"]]
         if beyond:
             raise DataError(

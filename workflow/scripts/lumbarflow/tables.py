@@ -177,7 +177,8 @@ def how(settings):
 def table2(runs, published):
     """Table 2: sequence x class x seven metrics for each experiment, the paper's rows first.
 
-    runs: [(experiment, sequence, evaluation settings, metrics, stack)]; folds and seeds are averaged.
+    runs: [(experiment, sequence, evaluation settings, metrics, stack)]. Where an experiment has several folds or
+    seeds, its rows are their means, and columns `sd` hold the standard deviations.
     """
     rows = [{**row, "experiment": "paper"} for row in published.to_dict("records")]
     each = []
@@ -190,12 +191,18 @@ def table2(runs, published):
             each.append({"sequence": sequence, "class": name, "experiment": experiment, "how": how(settings), **values})
     frame = pd.DataFrame(each)
     keys = ["sequence", "class", "experiment", "how"]
-    ours = frame.groupby(keys, sort=False).agg("mean").reset_index()
+    grouped = frame.groupby(keys, sort=False)
+    ours = grouped.agg("mean").assign(trainings=grouped.size()).reset_index()
+    several = int(ours["trainings"].max()) > 1
+    if several:
+        spread = grouped[list(METRICS)].std().add_suffix(" sd").reset_index(drop=True)
+        ours = pd.concat([ours, spread], axis=1)
     shown = list(ours["sequence"].unique())
     rows = [row for row in rows if row["sequence"] in shown]
     frame = pd.concat([pd.DataFrame(rows).assign(how="as printed"), ours])
-    columns = ["sequence", "class", "experiment", *METRICS, "dice pooled", "missed", "images", "patients", "how"]
-    return order(frame)[columns]
+    columns = ["sequence", "class", "experiment", *METRICS, "dice pooled", "missed", "images", "patients"]
+    columns += ["trainings", *(f"{name} sd" for name in METRICS)] if several else []
+    return order(frame)[[*columns, "how"]]
 
 
 def order(frame):
@@ -217,6 +224,8 @@ def summary(runs, table, about):
             {
                 "experiment": experiment,
                 "sequence": sequence,
+                "trained on": trainings[0]["trained_on"],
+                "network": trainings[0]["settings"]["network"]["name"],
                 "macro Dice": part.loc[list(FOREGROUND), "dice pooled"].mean(),
                 "test images": part["images"].iloc[0],
                 "test patients": part["patients"].iloc[0],
@@ -236,13 +245,27 @@ def leakage(shares, table, copied):
     """
     rows = []
     for (experiment, sequence), known in shares.items():
-        row = {"experiment": experiment, "sequence": sequence, **known.mean().to_dict()}
+        row = {"experiment": experiment, "sequence": sequence, **known.mean(numeric_only=True).to_dict()}
         for name, frame in (("network", table), ("copied mask", copied)):
             part = frame[(frame["experiment"] == experiment) & (frame["sequence"] == sequence)].set_index("class")
             row |= {f"{name}: {k}": part.loc[k, "dice pooled"] for k in FOREGROUND}
             row[f"{name}: macro Dice"] = part.loc[list(FOREGROUND), "dice pooled"].mean()
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def across(runs):
+    """Pooled Dice of each network on each sequence it was tested on: a row an experiment, training and test sequence.
+
+    runs: [(experiment, trained on, tested on, metrics)]; folds and seeds are averaged.
+    """
+    rows = []
+    for experiment, trained_on, tested_on, images in runs:
+        row = {"experiment": experiment, "trained on": trained_on, "tested on": tested_on}
+        row |= {name: _pooled(images[images["class"] == name])["dice"] for name in FOREGROUND}
+        row |= {"macro Dice": np.mean([row[name] for name in FOREGROUND])}
+        rows.append({**row, "test images": images.groupby(["volume", "index"]).ngroups})
+    return pd.DataFrame(rows).groupby(["experiment", "trained on", "tested on"], sort=False).mean().reset_index()
 
 
 def table3(table, runs3d, paper, systems):
