@@ -2,8 +2,9 @@
 
 Run: python benchmarks/train.py [--size 256 256] [--batch 8] [--rounds 5] [--steps 4]
 The peer needs PyTorch, which is no part of the environment: `pip install --target FOLDER torch==2.13.0` (a CPU
-build will do) and PYTHONPATH=FOLDER. KERAS_BACKEND picks ours: tensorflow, jax or torch. On a GPU both train in
-bfloat16, PyTorch by torch.compile and autocast. Each round times one process of ours and one of the peer.
+build will do) and PYTHONPATH=FOLDER; it runs in channels_last, the faster of its layouts. KERAS_BACKEND picks ours:
+tensorflow, jax or torch. On a GPU both train in bfloat16, PyTorch by torch.compile and autocast. Each round times
+one process of ours and one of the peer.
 """
 
 import argparse
