@@ -33,6 +33,7 @@ def test_no_data_says_how_to_get_it(tmp_path):
         (lambda f: (f / "images/2_t1.mha").unlink(), r"masks/2_t1\.mha: has no counterpart in .*images"),
         (lambda f: (f / "images/2_t3.mha").touch(), r"2_t3\.mha: '2_t3' is not a volume name"),
         (lambda f: (f / "images/a b_t1.mha").touch(), r"'a b_t1' is not a volume name"),
+        (lambda f: (f / "images/a,b_t1.mha").touch(), r"'a,b_t1' is not a volume name"),
         (lambda f: (f / "images/notes.txt").touch(), r"notes\.txt: expected a volume"),
         (lambda f: (f / "images/2_t1.nii.gz").touch(), r"also stored as"),
         (lambda f: [p.unlink() for p in f.glob("*/*")], r"holds no volumes"),

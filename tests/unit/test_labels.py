@@ -31,7 +31,8 @@ def test_a_stretched_slice_hides_its_vertebrae_and_fixed_greys_do_not():
     np.testing.assert_array_equal(labels.render(plane, "fixed"), [[0, 5, 135, 218]])
     with pytest.raises(DataError, match="stretch must be slice or fixed"):
         labels.render(plane, "volume")
-    assert labels.hidden(plane) == [3]
+    assert labels.hidden(plane) == labels.hidden(plane.astype(np.uint8)) == [3]
+    assert labels.hidden(np.array([5, 20, 209], np.uint8)) == [5]  # 20 * 255 is beyond 8 bits
     assert labels.hidden(np.array([1, 9, 25])) == []
 
 

@@ -43,6 +43,9 @@ def test_every_stage_leaves_its_files(tiny_run):
             assert {p.name for p in figures.iterdir()} == {
                 f"{n}.{e}" for n in ("curves", "overlays") for e in ("png", "svg")
             }
+    for slices, labels in (("released", "apta"), ("sound", "lut")):
+        figures = results / f"figures/data/{slices}/{labels}/paper/t1"
+        assert {p.name for p in figures.iterdir()} == {f"{n}.{e}" for n in ("masks", "images") for e in ("png", "svg")}
     for name in ("summary", "table1", "table2", "table3", "leakage"):
         for ending in ("csv", "md", "tex", "html"):
             assert (results / f"tables/{name}.{ending}").stat().st_size > 200
@@ -185,7 +188,14 @@ def test_a_changed_setting_reruns_what_uses_it(tiny_run, tiny_config, tmp_path, 
 def test_the_report_is_one_file(tiny_run, tiny_config):
     tiny_run("--configfile", tiny_config, "--report", tiny_run.folder / "report.html")
     page = (tiny_run.folder / "report.html").read_text(encoding="utf-8")
-    for words in ("1 Tables", "Table 2: metrics", "2 Training (Figures 12-14)", "3 Segmentations"):
+    for words in (
+        "1 Tables",
+        "Table 2: metrics",
+        "2 Training (Figures 12-14)",
+        "3 Segmentations",
+        "4 Dataset",
+        "5 What APTA changes",
+    ):
         assert words in page
 
 

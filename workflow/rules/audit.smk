@@ -99,6 +99,50 @@ rule contact_sheet:
         "../scripts/contact_sheet.py"
 
 
+rule draw_data:
+    """Draw the paper's Figures 1 to 6: how a mask becomes classes, and which images are dropped and kept."""
+    input:
+        manifest="results/manifests/{slices}/{labels}/{filter}/{sequence}.csv",
+        slices=get_slice_tables_of_recipe,
+        labels=get_label_tables_of_recipe,
+        masks=get_mask_files,
+        library=get_library("draw_data"),
+    output:
+        masks=[
+            report(
+                "results/figures/data/{slices}/{labels}/{filter}/{sequence}/masks.png",
+                category="4 Dataset",
+                labels={"item": "Figures 1, 2: {sequence}, slices {slices}, labels {labels}"},
+                caption="../report/masks.rst",
+            ),
+            "results/figures/data/{slices}/{labels}/{filter}/{sequence}/masks.svg",
+        ],
+        images=[
+            report(
+                "results/figures/data/{slices}/{labels}/{filter}/{sequence}/images.png",
+                category="4 Dataset",
+                labels={"item": "Figures 3 to 6: {sequence}, slices {slices}, labels {labels}, filter {filter}"},
+                caption="../report/images.rst",
+            ),
+            "results/figures/data/{slices}/{labels}/{filter}/{sequence}/images.svg",
+        ],
+    log:
+        "results/logs/draw_data/{slices}/{labels}/{filter}/{sequence}.log",
+    benchmark:
+        "results/benchmarks/draw_data/{slices}/{labels}/{filter}/{sequence}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        canvas_size=lookup("slices/{slices}/size", within=config),
+        sources=get_stored_masks,
+    script:
+        "../scripts/draw_data.py"
+
+
 rule fidelity:
     """Compare APTA's masks of a sequence with the exact ones, slice by slice."""
     input:
@@ -192,6 +236,7 @@ rule dataset:
         rules.fidelity_table.output if get_repairs() else [],
         get_each("results/figures/contact/{slices}/{labels}/{sequence}.png", get_masked_slices()),
         get_each("results/figures/fidelity/{slices}/{labels}/{sequence}.png", get_repairs()),
+        get_data_figures(),
 
 
 rule coloured:

@@ -23,6 +23,7 @@ LIBRARY = {
     "dataset": ["audit", "survey", "dataset", "tables", "metrics", "weights", "labels", "slices", "files"],
     "contact_sheet": ["figures", "png", "volumes", "files"],
     "fidelity": ["audit", "survey", "dataset", "figures", "png", "labels", "slices", "volumes", "files"],
+    "draw_data": ["figures", "labels", "slices", "volumes", "png", "files"],
     "colour_labels": ["labels", "slices", "png", "files"],
     "weights": ["weights", "png", "files"],
     "manifest": ["weights", "dataset", "files"],
@@ -338,6 +339,12 @@ def get_manifests():
             path = "results/manifests/{slices}/{labels}/{filter}/".format(**get_recipes(name)) + f"{sequence}.csv"
             manifests.setdefault(path, []).append(name)
     return manifests
+
+
+def get_data_figures():
+    """Figures 1 to 6 of each sequence, for each set of recipes that an experiment uses."""
+    folders = [Path(path.replace("results/manifests", "results/figures/data")) for path in get_manifests()]
+    return [str(folder.with_suffix("") / "masks.png") for folder in folders]
 
 
 def get_train_env():

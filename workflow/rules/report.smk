@@ -22,6 +22,7 @@ rule figures:
         get_runs("results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png"),
         get_each("results/figures/contact/{slices}/{labels}/{sequence}.png", get_masked_slices()),
         get_each("results/figures/fidelity/{slices}/{labels}/{sequence}.png", get_repairs()),
+        get_data_figures(),
 
 
 rule make_tables:

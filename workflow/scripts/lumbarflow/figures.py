@@ -62,6 +62,37 @@ def paint(axis, image, mask=None):
     axis.set_axis_off()
 
 
+def tint(image, mask):
+    """A grey slice uint8 [H, W] with each class of its mask in its colour: RGB uint8 [H, W, 3]."""
+    rgb = np.repeat(image[..., None], 3, -1).astype(float)
+    for name, colour in COLOURS.items():
+        inside = mask == CLASSES.index(name)
+        rgb[inside] = 0.45 * rgb[inside] + 0.55 * 255 * np.array(matplotlib.colors.to_rgb(colour))
+    return rgb.round().astype(np.uint8)
+
+
+def gallery(lines, title):
+    """Rows of pictures, each row under its heading. lines: [(heading, [(caption, uint8 [H, W] or [H, W, 3])])]."""
+    columns = max(1, *(len(tiles) for _, tiles in lines))
+    high, wide = next(picture.shape[:2] for _, tiles in lines for _, picture in tiles)
+    cell = 2.3
+    figure = plt.figure(
+        figsize=(columns * cell + 0.4, 0.6 + len(lines) * (cell * high / wide + 0.8)), layout="constrained"
+    )
+    for part, (heading, tiles) in zip(figure.subfigures(len(lines), 1, squeeze=False)[:, 0], lines, strict=True):
+        part.suptitle(heading, fontsize=10, x=0.01, ha="left", weight="bold")
+        axes = part.subplots(1, columns, squeeze=False)[0]
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, (caption, picture) in zip(axes, tiles, strict=False):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axis.set_title(caption, fontsize=7, loc="left")
+        if not tiles:
+            axes[0].text(0, 0.5, "none", transform=axes[0].transAxes)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def overlays(examples, title, aspect):
     """Figures 8 and 11: image, truth and prediction, a row an example.
 

@@ -62,7 +62,7 @@ def render(plane, stretch):
 def hidden(label_volume):
     """Labels of vertebrae that a viewer shows as black: a grey of 10 or less where the highest label is white."""
     found = np.unique(label_volume)
-    return [int(label) for label in found if label in LABELS["vertebrae"] and label * 255 / found.max() <= 10]
+    return [int(label) for label in found if label in LABELS["vertebrae"] and int(label) * 255 / int(found.max()) <= 10]
 
 
 def colour_table():
