@@ -85,6 +85,18 @@ def test_distances_equal_brute_force(pair, spacing):
         np.testing.assert_allclose(getattr(result, name), getattr(mirrored, name))
 
 
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.6), st.tuples(*3 * [st.floats(0.3, 4)]))
+def test_distances_of_volumes_equal_brute_force(seed, share, spacing):
+    rng = np.random.default_rng(seed)
+    pred, truth = rng.random((2, *rng.integers(1, 6, 3))) < share
+    result = metrics.surface(pred, truth, spacing)
+    if pred.any() and truth.any():
+        to_truth, to_pred = brute_force(pred, truth, spacing)
+        np.testing.assert_allclose(np.sort(result.to_truth), np.sort(to_truth), atol=1e-9)
+        np.testing.assert_allclose(np.sort(result.to_pred), np.sort(to_pred), atol=1e-9)
+
+
 def test_asd_equals_medpys():
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -135,5 +147,8 @@ def test_the_stack_is_kinder_than_its_slices():
 def test_shapes_that_do_not_match():
     with pytest.raises(ValueError, match="differ in shape"):
         metrics.overlap(np.zeros((2, 2), int), np.zeros((2, 3), int))
+    for value in (-1, 4):
+        with pytest.raises(ValueError, match="class beyond"):
+            metrics.overlap(np.array([0, value]), np.array([0, 1]))
     with pytest.raises(ValueError, match="do not match"):
         metrics.surface(np.zeros((2, 2)), np.zeros((2, 2)), (1, 1, 1))

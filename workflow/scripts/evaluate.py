@@ -1,6 +1,6 @@
 """Rule evaluate: metrics of each image and class, of the stack, and of each volume."""
 
-from lumbarflow.job import run
+from lumbarflow.job import compile_once, run
 
 
 def main(snakemake):
@@ -11,6 +11,7 @@ def main(snakemake):
 
     from lumbarflow import CLASSES, batches, evaluation, files, labels, png, volumes
 
+    compile_once(evaluation.image_rows, *np.zeros((2, 2, 2), np.uint8), (1, 1), 1.0)
     tau = snakemake.params.tau
     sources = snakemake.params.sources
     pictures = Path(snakemake.input.table).with_suffix("")

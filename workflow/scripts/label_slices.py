@@ -1,18 +1,15 @@
 """Rule label_slices: one mask volume to class masks on the slices' canvas."""
 
-from lumbarflow.job import run
+from lumbarflow.job import compile_once, run
 
 
 def main(snakemake):
     import json
     import logging
-    import os
     from pathlib import Path
 
     import numpy as np
 
-    # compiled code is kept with the results' own Snakemake folder, not beside the source
-    os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(".snakemake/numba"))
     from lumbarflow import DataError, files, labels, png, slices, volumes
 
     rows = files.read_csv(snakemake.input.slices)
@@ -35,7 +32,7 @@ def main(snakemake):
     if recipe["method"] == "apta":
         from lumbarflow import apta  # numba takes a second to import
 
-        apta.compile_once(os.environ["NUMBA_CACHE_DIR"])
+        compile_once(apta.repair, np.zeros((3, 3), np.uint8))
     table = []
     for row, plane, exact in zip(rows, mask.array, classes, strict=True):
         if recipe["method"] == "apta":

@@ -1,6 +1,6 @@
 """Rule leakage: what training knew of the test set, and the score of copying the nearest training mask."""
 
-from lumbarflow.job import run
+from lumbarflow.job import compile_once, run
 
 
 def main(snakemake):
@@ -10,6 +10,7 @@ def main(snakemake):
 
     from lumbarflow import DataError, batches, evaluation, files, leakage, prediction
 
+    compile_once(evaluation.image_rows, *np.zeros((2, 2, 2), np.uint8), (1, 1), 1.0)
     params = snakemake.params
     rows = files.read_csv(snakemake.input.split)
     shares = leakage.shares(rows)

@@ -4,12 +4,8 @@ It repairs class masks that were rendered as grey pictures. Six passes, each rea
 picture that the one before left; colours are class numbers here (red 1, green 2, blue 3, black 0).
 """
 
-from pathlib import Path
-
 import numpy as np
 from numba import njit
-
-from .files import locked
 
 # the release scans the 8 neighbours column by column, the 4 neighbours right, left, down, up;
 # the order matters, since a tie goes to the colour met first
@@ -128,12 +124,3 @@ def repair(grey, version="released"):
     if grey.dtype != np.uint8 or grey.ndim != 2:
         raise ValueError(f"expected a uint8 array [H, W], got {grey.dtype} with shape {grey.shape}")
     return _passes(np.ascontiguousarray(grey), EIGHT, FOUR, version == "literal")
-
-
-def compile_once(folder):
-    """Compile, or load what another job compiled, one process at a time: parallel writers of numba's cache race.
-
-    folder: the one that NUMBA_CACHE_DIR named when numba was imported.
-    """
-    with locked(Path(folder) / "lock"):
-        repair(np.zeros((3, 3), np.uint8))

@@ -60,11 +60,10 @@ def volume_rows(pred, truth, spacing, tau):
     overlap = scores(count(pred, truth, len(CLASSES)))
     rows = []
     for k, name in enumerate(CLASSES[1:], 1):
-        shown = np.argwhere((pred == k) | (truth == k))
-        if not len(shown):
+        found = [bool((mask == k).any()) for mask in (pred, truth)]
+        if not any(found):
             continue
-        box = tuple(slice(low, high + 1) for low, high in zip(shown.min(0), shown.max(0), strict=True))
-        distances = surface(pred[box] == k, truth[box] == k, spacing, tau)
+        distances = surface(pred == k, truth == k, spacing, tau)
         rows.append(
             {
                 "class": name,
@@ -72,7 +71,7 @@ def volume_rows(pred, truth, spacing, tau):
                 "asd_mm": distances.asd_pooled,
                 "nsd_mm": distances.nsd_symmetric,
                 "hd95_mm": distances.hd95,
-                "missed": not (pred == k).any() or not (truth == k).any(),
+                "missed": not all(found),
             }
         )
     return rows

@@ -6,8 +6,10 @@ import platform
 import resource
 import sys
 import time
+from pathlib import Path
 
 from . import DataError
+from .files import locked
 
 
 def run(main, snakemake):
@@ -20,6 +22,8 @@ def run(main, snakemake):
         return
     # before numpy, numba or TensorFlow are imported: Snakemake sets only the OMP and MKL variables
     os.environ["NUMBA_NUM_THREADS"] = str(snakemake.threads)
+    # compiled code is kept with the results' own Snakemake folder, not beside the source
+    os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(".snakemake/numba"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Python goes on writing to the terminal; what libraries below it print (TensorFlow's start) goes to the log
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
@@ -47,3 +51,10 @@ def run(main, snakemake):
         sys.exit(1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     log.info("done in %.1f s, peak memory %.0f MiB", time.perf_counter() - started, peak)
+
+
+def compile_once(function, *arguments):
+    """Compile by a first call, or load what another job compiled, one process at a time: parallel writers of numba's
+    cache (in the folder that NUMBA_CACHE_DIR named when numba was imported) race."""
+    with locked(Path(os.environ["NUMBA_CACHE_DIR"]) / "lock"):
+        function(*arguments)

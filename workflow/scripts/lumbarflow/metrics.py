@@ -7,7 +7,7 @@ Dice 0, NSD 0, ASD infinite.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+from numba import njit
 
 
 def _ratio(above, below):
@@ -18,15 +18,26 @@ def _ratio(above, below):
 def count(pred, truth, classes=4):
     """True positive, false positive and false negative pixels of each class: int64 [classes, 3].
 
-    pred, truth: integer class masks of one shape. Raises ValueError where the shapes differ.
+    pred, truth: integer class masks of one shape. Raises ValueError where the shapes
+    differ or a value is no class.
     """
     pred, truth = np.asarray(pred), np.asarray(truth)
     if pred.shape != truth.shape:
         raise ValueError(f"prediction {pred.shape} and truth {truth.shape} differ in shape")
-    pairs = np.bincount((truth.astype(np.int64) * classes + pred).ravel(), minlength=classes**2)
-    matrix = pairs.reshape(classes, classes)
+    matrix = _confusion(np.ascontiguousarray(pred).ravel(), np.ascontiguousarray(truth).ravel(), classes)
     hits = np.diag(matrix)
     return np.stack([hits, matrix.sum(0) - hits, matrix.sum(1) - hits], axis=1)
+
+
+@njit(cache=True)
+def _confusion(pred, truth, classes):
+    """Pixels of each true class (rows) and predicted class (columns): int64 [classes, classes]."""
+    matrix = np.zeros((classes, classes), np.int64)
+    for i in range(len(pred)):
+        if not (0 <= pred[i] < classes and 0 <= truth[i] < classes):
+            raise ValueError("a mask holds a class beyond the last one")
+        matrix[truth[i], pred[i]] += 1
+    return matrix
 
 
 def scores(counts):
@@ -121,10 +132,85 @@ def surface(pred, truth, spacing, tau=1.0):
     Returns a Surface. Raises ValueError where shapes or spacing do not match.
     """
     pred, truth = np.asarray(pred, bool), np.asarray(truth, bool)
-    if pred.shape != truth.shape or len(spacing) != pred.ndim:
+    if pred.shape != truth.shape or len(spacing) != pred.ndim or pred.ndim > 3:
         raise ValueError(f"prediction {pred.shape}, truth {truth.shape} and spacing {tuple(spacing)} do not match")
-    points = [np.argwhere(boundary(mask)) * np.asarray(spacing, float) for mask in (pred, truth)]
-    if not len(points[0]) or not len(points[1]):
-        return Surface(np.full(len(points[0]), np.inf), np.full(len(points[1]), np.inf), tau)
-    trees = [cKDTree(each) for each in points]
-    return Surface(trees[1].query(points[0])[0], trees[0].query(points[1])[0], tau)
+    depth = 3 - pred.ndim
+    spacing = np.array([*[1.0] * depth, *spacing], float)
+    edges = [boundary(mask)[(None,) * depth] for mask in crop(pred, truth)]
+    points = [int(edge.sum()) for edge in edges]
+    if not all(points):
+        return Surface(*(np.full(n, np.inf) for n in points), tau)
+    return Surface(_nearest(edges[0], edges[1], spacing), _nearest(edges[1], edges[0], spacing), tau)
+
+
+def crop(pred, truth):
+    """Both masks cut to the box around what either shows; beyond it is outside of both, so surfaces stay."""
+    box = []
+    for axis in range(pred.ndim):
+        others = tuple(other for other in range(pred.ndim) if other != axis)
+        shown = np.flatnonzero(pred.any(others) | truth.any(others))
+        box.append(slice(shown[0], shown[-1] + 1) if len(shown) else slice(0, 0))
+    return pred[tuple(box)], truth[tuple(box)]
+
+
+FAR = np.iinfo(np.int32).max  # no surface in this row
+
+
+@njit(cache=True)
+def _gaps(edge):
+    """Pixels along the last axis to the nearest surface point in the same row, or FAR: int32 [Z, H, W]."""
+    depth, height, width = edge.shape
+    gaps = np.empty(edge.shape, np.int32)
+    for z in range(depth):
+        for y in range(height):
+            row, last = gaps[z, y], -1
+            for x in range(width):
+                if edge[z, y, x]:
+                    last = x
+                row[x] = x - last if last >= 0 else FAR
+            for x in range(last, -1, -1):
+                if edge[z, y, x]:
+                    last = x
+                row[x] = min(row[x], last - x)
+    return gaps
+
+
+@njit(cache=True)
+def _nearest(points, edge, spacing):
+    """Distance of each true voxel of `points` to the nearest one of `edge`, both bool [Z, H, W]: float64 [N].
+
+    Exact: rows are visited from the point's own outwards, until they alone are farther than the best so far.
+    """
+    depth, height, width = edge.shape
+    gaps = _gaps(edge)
+    distances = np.empty(points.sum())
+    found = 0
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if points[z, y, x]:
+                    distances[found] = np.sqrt(_squared(gaps, z, y, x, spacing))
+                    found += 1
+    return distances
+
+
+@njit(cache=True)
+def _squared(gaps, z, y, x, spacing):
+    """Square of the distance from one voxel to the nearest surface point, given the gaps of every row."""
+    depth, height, _ = gaps.shape
+    best = np.inf
+    for dz in range(max(z, depth - 1 - z) + 1):
+        along_z = (dz * spacing[0]) ** 2
+        if along_z >= best:
+            break
+        for plane in (z - dz, z + dz):
+            if plane < 0 or plane >= depth:
+                continue
+            for dy in range(max(y, height - 1 - y) + 1):
+                along_y = along_z + (dy * spacing[1]) ** 2
+                if along_y >= best:
+                    break
+                for row in (y - dy, y + dy):
+                    if 0 <= row < height and gaps[plane, row, x] != FAR:
+                        best = min(best, along_y + (gaps[plane, row, x] * spacing[2]) ** 2)
+    return best
