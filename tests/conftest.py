@@ -61,7 +61,8 @@ class Workflow:
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=environment,
             cwd=ROOT,
         )

@@ -188,7 +188,7 @@ def test_a_changed_setting_reruns_what_uses_it(tiny_run, tiny_config, tmp_path, 
 def test_the_report_is_one_file(tiny_run, tiny_config):
     tiny_run("--configfile", tiny_config, "--report", tiny_run.folder / "report.html")
     page = (tiny_run.folder / "report.html").read_text(encoding="utf-8")
-    categories = ("1 Tables", "2 Training (Figures 12-14)", "3 Segmentations", "4 Dataset", "5 What APTA changes")
+    categories = ("1 Tables", "3 Training (Figures 12-14)", "4 Segmentations", "5 Dataset", "6 What APTA changes")
     for words in (*categories, "Table 2: metrics"):
         assert words in page
 

@@ -51,7 +51,7 @@ rule dataset_table:
         ),
         report(
             "results/tables/volumes.html",
-            category="4 Dataset",
+            category="5 Dataset",
             labels={"item": "Every volume"},
             caption="../report/dataset.rst",
         ),
@@ -81,7 +81,7 @@ rule contact_sheet:
     output:
         report(
             "results/figures/contact/{slices}/{labels}/{sequence}.png",
-            category="4 Dataset",
+            category="5 Dataset",
             labels={"item": "Middle slices: {sequence}, slices {slices}, labels {labels}"},
             caption="../report/contact.rst",
         ),
@@ -111,7 +111,7 @@ rule draw_data:
         masks=[
             report(
                 "results/figures/data/{slices}/{labels}/{filter}/{sequence}/masks.png",
-                category="4 Dataset",
+                category="5 Dataset",
                 labels={"item": "Figures 1, 2: {sequence}, slices {slices}, labels {labels}"},
                 caption="../report/masks.rst",
             ),
@@ -120,7 +120,7 @@ rule draw_data:
         images=[
             report(
                 "results/figures/data/{slices}/{labels}/{filter}/{sequence}/images.png",
-                category="4 Dataset",
+                category="5 Dataset",
                 labels={"item": "Figures 3 to 6: {sequence}, slices {slices}, labels {labels}, filter {filter}"},
                 caption="../report/images.rst",
             ),
@@ -156,7 +156,7 @@ rule fidelity:
         figure=[
             report(
                 "results/figures/fidelity/{slices}/{labels}/{sequence}.png",
-                category="5 What APTA changes",
+                category="6 What APTA changes",
                 labels={"slices": "{slices}", "labels": "{labels}", "sequence": "{sequence}"},
                 caption="../report/fidelity.rst",
             ),

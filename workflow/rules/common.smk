@@ -12,6 +12,15 @@ from lumbarflow import DataError, dataset, settings
 
 PHANTOM = "results/phantom"  # never in a folder of the user's
 TABLES = ("summary", "table1", "table2", "table3", "leakage")
+COMPARISONS = {
+    "paper_comparison": "The paper, cell by cell",
+    "ladder": "Ladder: what each step costs",
+    "paper_audit": "The paper against its formulas",
+    "intervals": "95% intervals",
+    "ablation": "Ablation",
+    "subgroups": "Subgroups",
+    "variants": "Every variant of the metrics",
+}
 # Library modules that each stage's results depend on, itself and by import (tests/unit/test_project.py
 # holds the list to the imports). They are inputs of the stage's rules, so that an edit reruns them.
 LIBRARY = {
@@ -20,7 +29,7 @@ LIBRARY = {
     "slices": ["slices", "volumes", "png", "files"],
     "labels": ["apta", "labels", "slices", "volumes", "png", "files"],
     "describe": ["survey", "labels", "slices", "volumes", "files"],
-    "dataset": ["audit", "survey", "dataset", "tables", "metrics", "weights", "labels", "slices", "files"],
+    "dataset": ["audit", "survey", "dataset", "publish", "labels", "slices", "files"],
     "contact_sheet": ["figures", "png", "volumes", "files"],
     "fidelity": ["audit", "survey", "dataset", "figures", "png", "labels", "slices", "volumes", "files"],
     "draw_data": ["figures", "labels", "slices", "volumes", "png", "files"],
@@ -30,9 +39,10 @@ LIBRARY = {
     "split": ["splits", "weights", "files"],
     "train": ["training", "networks", "losses", "batches", "splits", "weights", "slices", "png", "device", "files"],
     "predict": ["prediction", "batches", "slices", "volumes", "png", "device", "files"],
-    "evaluate": ["evaluation", "metrics", "batches", "labels", "slices", "volumes", "png", "files"],
+    "evaluate": ["evaluation", "instances", "metrics", "batches", "labels", "slices", "volumes", "png", "files"],
     "leakage": ["leakage", "evaluation", "prediction", "metrics", "batches", "slices", "png", "files"],
-    "tables": ["tables", "metrics", "weights", "files"],
+    "tables": ["tables", "publish", "evaluation", "intervals", "metrics", "weights", "files"],
+    "compare": ["comparison", "tables", "publish", "evaluation", "intervals", "metrics", "weights", "files"],
     "figures": ["figures", "batches", "slices", "png", "files"],
 }
 

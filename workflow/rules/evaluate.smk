@@ -46,6 +46,7 @@ rule evaluate:
         images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv",
         stack="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_stack.csv",
         volumes="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_3d.csv",
+        structures="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_instances.csv",
     log:
         "results/logs/evaluate/{experiment}/{sequence}/{fold}-{seed}.log",
     benchmark:
@@ -127,6 +128,7 @@ use rule evaluate as evaluate_across with:
         images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics.csv",
         stack="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics_stack.csv",
         volumes="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics_3d.csv",
+        structures="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics_instances.csv",
     log:
         "results/logs/evaluate_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.log",
     benchmark:

@@ -10,7 +10,7 @@ localrules:
 rule tables:
     """All tables, without touching a model that exists."""
     input:
-        expand("results/tables/{table}.{ending}", table=TABLES, ending=["csv", "md", "tex", "html"]),
+        expand("results/tables/{table}.{ending}", table=[*TABLES, *COMPARISONS], ending=["csv", "md", "tex", "html"]),
         rules.dataset_table.output,
         rules.fidelity_table.output if get_repairs() else [],
         "results/tables/cross_sequence.html" if get_runs_across("{tested}") else [],
@@ -31,6 +31,7 @@ rule make_tables:
         images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
         stacks=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_stack.csv"),
         volumes=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_3d.csv"),
+        structures=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_instances.csv"),
         about=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json"),
         copied=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/copied.csv"),
         manifests=list(get_manifests()),
@@ -85,6 +86,43 @@ rule make_tables:
         "../scripts/tables.py"
 
 
+rule compare:
+    """Set the paper, the experiments and their protocols side by side."""
+    input:
+        images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
+        tables=["results/tables/table1.csv", "results/tables/table2.csv", "results/tables/table3.csv"],
+        published=[get_published(name) for name in ("table1", "table2", "table3")],
+        overview=get_known_overview(),
+        library=get_library("compare"),
+    output:
+        expand("results/tables/{table}.{ending}", table=COMPARISONS, ending=["csv", "md", "tex"]),
+        [
+            report(
+                f"results/tables/{name}.html",
+                category="2 Comparisons",
+                labels={"table": title},
+                caption=f"../report/{name}.rst",
+            )
+            for name, title in COMPARISONS.items()
+        ],
+    log:
+        "results/logs/compare.log",
+    benchmark:
+        "results/benchmarks/compare.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=EXPERIMENTS,
+        ladder=config["ladder"],
+        baseline=config["baseline"],
+    script:
+        "../scripts/compare_experiments.py"
+
+
 rule cross_table:
     """Say how well networks do on sequences that they were not trained on."""
     input:
@@ -130,7 +168,7 @@ rule draw_run:
         curves=[
             report(
                 "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png",
-                category="2 Training (Figures 12-14)",
+                category="3 Training (Figures 12-14)",
                 labels={
                     "experiment": "{experiment}",
                     "sequence": "{sequence}",
@@ -144,7 +182,7 @@ rule draw_run:
         overlays=[
             report(
                 "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/overlays.png",
-                category="3 Segmentations (Figures 8, 11)",
+                category="4 Segmentations (Figures 8, 11)",
                 labels={
                     "experiment": "{experiment}",
                     "sequence": "{sequence}",

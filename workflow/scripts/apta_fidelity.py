@@ -14,14 +14,14 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow import audit, tables
+    from lumbarflow import audit, publish
 
     found = []
     for path in snakemake.input.tables:
         *_, slices, labels, file = Path(path).parts
         found.append(({"slices": slices, "labels": labels}, Path(file).stem, pd.read_csv(path)))
     stem = str(Path(snakemake.output[0]).with_suffix(""))
-    tables.write(audit.fidelity(found), stem, "What APTA costs", NOTE)
+    publish.write(audit.fidelity(found), stem, "What APTA costs", NOTE)
 
 
 run(main, globals().get("snakemake"))

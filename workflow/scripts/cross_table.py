@@ -13,7 +13,7 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow import tables
+    from lumbarflow import publish, tables
 
     runs = []
     for path in (*snakemake.input.images, *snakemake.input.across):
@@ -23,7 +23,7 @@ def main(snakemake):
         images = images[images["grid"] == snakemake.params.evaluation[experiment]["grid"]]
         runs += [(experiment, trained_on, *group) for group in images.groupby("sequence", sort=False)]
     stem = str(Path(snakemake.output[0]).with_suffix(""))
-    tables.write(tables.across(runs), stem, "Across sequences", NOTE)
+    publish.write(tables.across(runs), stem, "Across sequences", NOTE)
 
 
 run(main, globals().get("snakemake"))

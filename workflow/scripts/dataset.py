@@ -20,14 +20,14 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow import audit, dataset, files, labels, tables
+    from lumbarflow import audit, dataset, files, labels, publish
 
     text = {"volume": str, "patient": str, "labels": str}
     volumes = pd.concat([pd.read_csv(path, dtype=text) for path in snakemake.input.volumes], ignore_index=True)
     overview = pd.read_csv(snakemake.input.overview[0], dtype=str) if snakemake.input.overview else None
     made = {"dataset": audit.dataset(volumes, overview, pd.read_csv(snakemake.input.published[0])), "volumes": volumes}
     for name, frame in made.items():
-        tables.write(frame, f"{snakemake.params.folder}/{name}", *NOTES[name])
+        publish.write(frame, f"{snakemake.params.folder}/{name}", *NOTES[name])
     with files.replacing(snakemake.output.colours) as path:
         path.write_text(labels.colour_table(), encoding="utf-8")
     for same in dataset.duplicates(dict(zip(volumes["volume"], volumes["image_sha256"], strict=True))):

@@ -9,14 +9,14 @@ def main(snakemake):
 
     import numpy as np
 
-    from lumbarflow import CLASSES, batches, evaluation, files, labels, png, volumes
+    from lumbarflow import CLASSES, batches, evaluation, files, instances, labels, png, volumes
 
     compile_once(evaluation.image_rows, *np.zeros((2, 2, 2), np.uint8), (1, 1), 1.0)
     tau = snakemake.params.tau
     sources = snakemake.params.sources
     pictures = Path(snakemake.input.table).with_suffix("")
     restored = pictures.with_name("volumes")
-    images, in_3d, stacks = [], [], {}
+    images, in_3d, structures, stacks = [], [], [], {}
     for volume, group in groupby(files.read_csv(snakemake.input.table), key=lambda row: row["volume"]):
         group = list(group)
         common = {key: group[0][key] for key in ("sequence", "patient", "volume")}
@@ -36,12 +36,15 @@ def main(snakemake):
             stacks.setdefault(common["sequence"], []).append((half, truth))
         if (restored / f"{volume}.mha").is_file():
             pred = volumes.read(restored / f"{volume}.mha")
-            truth = labels.lut(volumes.read(**sources[volume]).array)
+            stored = volumes.read(**sources[volume]).array
+            truth = labels.lut(stored)
             for row in scored:
                 index = int(row["index"])
                 for entry in evaluation.image_rows(pred.array[index], truth[index], pred.spacing[1:], tau):
                     images.append({**common, "index": index, "grid": "source", "unit": "mm", **entry})
             in_3d += [{**common, **entry} for entry in evaluation.volume_rows(pred.array, truth, pred.spacing, tau)]
+            structures += [{**common, **entry} for entry in instances.instance_rows(pred.array, stored, pred.spacing)]
+    files.write_csv(snakemake.output.structures, structures, instances.PER_INSTANCE)
     files.write_csv(snakemake.output.images, images, evaluation.PER_IMAGE)
     files.write_csv(snakemake.output.volumes, in_3d, evaluation.PER_VOLUME)
     files.write_csv(snakemake.output.stack, evaluation.stack_rows(stacks, tau), evaluation.PER_STACK)

@@ -39,7 +39,7 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow import files, tables
+    from lumbarflow import files, publish, tables
 
     stems = {Path(path).stem: str(Path(path).with_suffix("")) for path in snakemake.output}
     published = {Path(path).stem: pd.read_csv(path) for path in snakemake.input.published}
@@ -48,12 +48,12 @@ def main(snakemake):
         *_, slices, labels, name, file = Path(path).parts
         recipes = {"slices": slices, "labels": labels, "filter": name}
         manifests.append((recipes, Path(file).stem, experiments, pd.read_csv(path)))
-    runs, copies, about, in_3d, shares = [], [], {}, {}, {}
+    runs, copies, about, in_3d, instances, shares = [], [], {}, {}, {}, {}
     for path in snakemake.input.images:
         folder = Path(path).parent
         experiment, trained_on = folder.parts[-4:-2]
         settings = snakemake.params.evaluation[experiment]
-        names = ("metrics", "metrics_stack", "metrics_3d", "copied", "copied_stack", "leakage")
+        names = ("metrics", "metrics_stack", "metrics_3d", "metrics_instances", "copied", "copied_stack", "leakage")
         frames = {name: dict(list(pd.read_csv(folder / f"{name}.csv").groupby("sequence"))) for name in names}
         model = {**files.read_json(folder / "model.json"), "trained_on": trained_on}
         for sequence, images in frames["metrics"].items():
@@ -65,9 +65,12 @@ def main(snakemake):
             shares.setdefault(key, []).append(frames["leakage"][sequence])
             if sequence in frames["metrics_3d"]:
                 in_3d.setdefault(key, []).append(frames["metrics_3d"][sequence])
+                instances.setdefault(key, []).append(frames["metrics_instances"][sequence])
     table2 = tables.table2(runs, published["table2"])
     copied = tables.table2(copies, published["table2"])
-    shares, in_3d = ({key: pd.concat(parts) for key, parts in found.items()} for found in (shares, in_3d))
+    shares, in_3d, instances = (
+        {key: pd.concat(parts) for key, parts in found.items()} for found in (shares, in_3d, instances)
+    )
     shown = copied[copied["experiment"] != "paper"]
     table2_all = pd.concat([table2, shown.assign(experiment=shown["experiment"] + ": mask copied")])
     made = {
@@ -75,10 +78,10 @@ def main(snakemake):
         "table1": tables.table1(manifests, published["table1"]),
         "table2": tables.order(table2_all),
         "leakage": tables.leakage(shares, table2, copied),
-        "table3": tables.table3(table2, in_3d, published["table3"], published["systems"]),
+        "table3": tables.table3(table2, in_3d, instances, published["table3"], published["systems"]),
     }
     for name, frame in made.items():
-        tables.write(frame, stems[name], *NOTES[name])
+        publish.write(frame, stems[name], *NOTES[name])
 
 
 run(main, globals().get("snakemake"))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+DETECTED = 0.1  # the Dice from which on SPIDER counts a structure as found
+
 
 def _ratio(above, below):
     above, below = np.asarray(above, float), np.asarray(below, float)

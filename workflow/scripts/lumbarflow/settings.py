@@ -84,6 +84,7 @@ def load(config, folder):
     partial["properties"]["base"] = {"type": "string"}
     for name, own in config["experiments"].items():
         check(own or {}, partial, f"config.experiments.{name}")
+    experiment(config, config["baseline"])  # is defined
     resolved = {}
     for name in config["run"]:
         settings = experiment(config, name)

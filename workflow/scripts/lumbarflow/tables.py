@@ -1,88 +1,16 @@
 """The paper's tables, made from metrics, with the paper's own rows beside."""
 
-import html
-
 import numpy as np
 import pandas as pd
 
 from . import CLASSES
-from .files import format_number, replacing
-from .metrics import scores
+from .evaluation import SURFACES
+from .intervals import intervals
+from .metrics import DETECTED, scores
 from .weights import imbalance_ratio, row_pixels
 
-HEADS = {"iou": "IoU", "dice": "Dice", "asd": "ASD", "nsd": "NSD", "f1": "F1", "dice pooled": "Dice pooled"}
 METRICS = ("iou", "dice", "asd", "nsd", "precision", "recall", "f1")
 FOREGROUND = CLASSES[1:]
-
-
-def write(frame, stem, title, note):
-    """Write a table as CSV (full precision), Markdown, LaTeX and a small sortable HTML page."""
-    frame = frame.reset_index(drop=True)
-    with replacing(f"{stem}.csv") as path:
-        frame.map(format_number).to_csv(path, index=False, lineterminator="\n")
-    shown = frame.apply(_column).rename(columns=HEADS)
-    with replacing(f"{stem}.md") as path:
-        text = shown.map(lambda cell: cell.replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)
-        path.write_text(f"**{title}**\n\n{text}\n\n{note}\n", encoding="utf-8")
-    with replacing(f"{stem}.tex") as path:
-        path.write_text(shown.to_latex(index=False, escape=True, caption=title), encoding="utf-8")
-    with replacing(f"{stem}.html") as path:
-        path.write_text(_page(shown, title, note), encoding="utf-8")
-
-
-def _column(column):
-    """A column as text for people: counts as whole numbers, scores with four decimals, a dash for no value."""
-    numbers = column.dropna() if pd.api.types.is_numeric_dtype(column) else ()
-    whole = len(numbers) > 0 and (numbers % 1 == 0).all()
-
-    def cell(value):
-        if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
-            return "–"
-        if isinstance(value, (float, np.floating)):
-            return f"{value:.0f}" if whole else f"{value:.4f}"
-        return format_number(value)
-
-    return column.map(cell)
-
-
-STYLE = """
-:root { color-scheme: light }
-body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222 }
-table { border-collapse: collapse } th, td { padding: .25em .7em; text-align: right; white-space: nowrap }
-th { border-top: 2px solid #222; border-bottom: 1px solid #222; cursor: pointer; user-select: none }
-tr:last-child td { border-bottom: 2px solid #222 } tbody tr:nth-child(even) { background: #f4f6f8 }
-td.text, th.text { text-align: left } td.text { white-space: normal; max-width: 24em } p { max-width: 60em }
-"""
-SORT = """
-document.querySelectorAll('th').forEach((head, column) => head.addEventListener('click', () => {
-  const body = head.closest('table').tBodies[0], up = head.dataset.up !== 'true';
-  const value = row => row.cells[column].textContent, number = text => parseFloat(text);
-  [...body.rows].sort((a, b) => {
-    const x = number(value(a)), y = number(value(b));
-    const order = isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) || value(a).localeCompare(value(b)) : x - y;
-    return up ? order : -order;
-  }).forEach(row => body.append(row));
-  head.dataset.up = up;
-}));
-"""
-
-
-def _page(shown, title, note):
-    numeric = [bool(shown[c].str.fullmatch(r"-?[\d.]+(e[-+]?\d+)?|–|inf").all()) for c in shown.columns]
-    kind = ["" if each else ' class="text"' for each in numeric]
-
-    def line(cells, tag):
-        return (
-            "<tr>" + "".join(f"<{tag}{k}>{html.escape(c)}</{tag}>" for k, c in zip(kind, cells, strict=True)) + "</tr>"
-        )
-
-    rows = "\n".join(line(row, "td") for row in shown.itertuples(index=False))
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>\n<table><thead>"
-        f"{line(list(shown.columns), 'th')}</thead><tbody>\n{rows}\n</tbody></table>\n<p>{html.escape(note)} "
-        f"Click a column's head to sort by it.</p><script>{SORT}</script></body></html>\n"
-    )
 
 
 def table1(manifests, published):
@@ -143,53 +71,119 @@ def _mean(values):
     return float(values.mean()) if len(values) else float("nan")
 
 
+PER_IMAGE = ("iou", "dice", "precision", "recall", "f1", "soft_dice", *SURFACES)
+AGGREGATIONS = {"pooled": "pooled", "images": "mean over images", "patients": "mean over patients"}
+
+
+def patient_sums(images):
+    """Sums of one class's rows over each patient, from which every aggregation follows.
+
+    Returns {name: float [patients]}: `tp`, `fp`, `fn`, and for each metric of an image the sum of its finite values
+    and, as `metric n`, their number.
+    """
+    values = images[list(PER_IMAGE)].astype(float).replace([np.inf, -np.inf], np.nan)
+    frame = pd.concat([images[["tp", "fp", "fn"]], values.fillna(0), values.notna().add_suffix(" n")], axis=1)
+    sums = frame.groupby(images["patient"].to_numpy()).sum()
+    return {name: sums[name].to_numpy(float) for name in sums}
+
+
+def aggregate(sums, aggregation):
+    """Metrics of one class from patient_sums, whose arrays may be [patients] or [draws, patients]: {metric: [...]}.
+
+    `pooled`: overlap from counts over all images, distances as means over images; `images`: means over images;
+    `patients`: mean over patients of each one's pooled overlap and mean distance. Absent values are left out.
+    """
+
+    def divide(above, below):
+        return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+
+    def mean(values):
+        return divide(np.nansum(values, -1), np.isfinite(values).sum(-1))
+
+    counts = np.stack([sums[name] for name in ("tp", "fp", "fn")], -1)
+    if aggregation == "patients":
+        result = {name: mean(values) for name, values in scores(counts).items()}
+        other = [name for name in PER_IMAGE if name not in result]
+        return result | {name: mean(divide(sums[name], sums[f"{name} n"])) for name in other}
+    result = {name: divide(sums[name].sum(-1), sums[f"{name} n"].sum(-1)) for name in PER_IMAGE}
+    return result | (scores(counts.sum(-2)) if aggregation == "pooled" else {})
+
+
+def _chosen(values, settings):
+    """Of all variants the seven metrics that an experiment's `evaluation` asks for; a stack has them elsewhere."""
+    chosen = {name: values[name] for name in ("iou", "dice", "precision", "recall", "f1")}
+    if settings["dice"] == "soft":
+        chosen["dice"] = values["soft_dice"]
+    if settings["surface"] == "slice":
+        chosen |= {"asd": values["asd_pooled"], "nsd": values["nsd_symmetric"]}
+    return chosen
+
+
 def class_scores(images, stack, settings):
-    """The seven metrics of one class as `settings` (an experiment's `evaluation`) wants them.
+    """The seven metrics of one class as `settings` (an experiment's `evaluation`) wants them, and what they leave out.
 
     images: rows of metrics.csv of one class on the wanted grid; stack: the class's row of metrics_stack.csv.
+    `detection`: share of the images that show the class in which the prediction reaches a Dice of 0.1.
     """
-    pooled = _pooled(images)
-    if settings["aggregation"] == "patients":
-        by_patient = pd.DataFrame([_pooled(group) for _, group in images.groupby("patient")])
-        result = {name: _mean(by_patient[name]) for name in pooled}
-        patients = images.groupby("patient")
-        surfaces = {
-            "asd": _mean(patients["asd_pooled"].apply(_mean)),
-            "nsd": _mean(patients["nsd_symmetric"].apply(_mean)),
-        }
-    else:
-        result = dict(pooled)
-        surfaces = {"asd": _mean(images["asd_pooled"]), "nsd": _mean(images["nsd_symmetric"])}
+    values = aggregate(patient_sums(images), settings["aggregation"])
+    result = {name: float(value) for name, value in _chosen(values, settings).items()}
     if settings["surface"] == "stack":
-        surfaces = {"asd": stack["asd"], "nsd": stack["nsd"]}
-    if settings["dice"] == "soft":
-        result["dice"] = _mean(images["soft_dice"])
-    return {**result, **surfaces, "dice pooled": pooled["dice"], "missed": int(images["missed"].sum())}
+        result |= {"asd": stack["asd"], "nsd": stack["nsd"]}
+    return {**result, "dice pooled": _pooled(images)["dice"], **left_out(images)}
+
+
+def left_out(images):
+    """How many images of one class's rows show it (detected or not), miss it, or have it nowhere."""
+    shown = images[images["tp"] + images["fn"] > 0]
+    found = float((shown["dice"] >= DETECTED).mean()) if len(shown) else float("nan")
+    nowhere = images["tp"] + images["fp"] + images["fn"] == 0
+    return {"detection": found, "missed": int(images["missed"].sum()), "absent": int(nowhere.sum())}
+
+
+def class_interval(images, settings):
+    """95% bootstrap intervals over patients of class_scores' metrics: {metric: (low, high)}."""
+    return intervals(lambda sums: _chosen(aggregate(sums, settings["aggregation"]), settings), patient_sums(images))
 
 
 def how(settings):
     """One phrase for how an experiment's row came about."""
     surface = "ASD, NSD over the test stack (artefact)" if settings["surface"] == "stack" else "ASD, NSD per slice"
-    mean = "pooled" if settings["aggregation"] == "pooled" else "mean over patients"
+    mean = AGGREGATIONS[settings["aggregation"]]
     return f"{mean}, {settings['dice']} Dice, {surface}, " + ("px" if settings["grid"] == "network" else "mm")
 
 
+MEAN = "mean"  # over the classes, background included
+
+
+def _mean_of_classes(rows):
+    """Mean IoU, average Dice, overall F1, ... of one row a class (paper section 3.3: over all four)."""
+    frame = pd.DataFrame(rows)
+    means = frame[[name for name in (*METRICS, "dice pooled", "detection") if name in frame]].mean()
+    counts = frame[[name for name in ("missed", "absent") if name in frame]].sum()
+    return {**rows[0], "class": MEAN, **means, **counts}
+
+
+def _class_rows(experiment, sequence, settings, images, stack):
+    """Rows of Table 2 of one training."""
+    images = images[images["grid"] == settings["grid"]]
+    rows = []
+    for name in CLASSES:
+        part = images[images["class"] == name]
+        values = class_scores(part, stack.set_index("class").loc[name], settings)
+        values |= {"images": part.groupby(["volume", "index"]).ngroups, "patients": part["patient"].nunique()}
+        rows.append({"sequence": sequence, "class": name, "experiment": experiment, "how": how(settings), **values})
+    return [*rows, _mean_of_classes(rows)]
+
+
 def table2(runs, published):
-    """Table 2: sequence x class x seven metrics for each experiment, the paper's rows first.
+    """Table 2: sequence x class x seven metrics for each experiment, the paper's rows first; then means of classes.
 
     runs: [(experiment, sequence, evaluation settings, metrics, stack)]. Where an experiment has several folds or
     seeds, its rows are their means, and columns `sd` hold the standard deviations.
     """
-    rows = [{**row, "experiment": "paper"} for row in published.to_dict("records")]
-    each = []
-    for experiment, sequence, settings, images, stack in runs:
-        images = images[images["grid"] == settings["grid"]]
-        for name in CLASSES:
-            part = images[images["class"] == name]
-            values = class_scores(part, stack.set_index("class").loc[name], settings)
-            values |= {"images": part.groupby(["volume", "index"]).ngroups, "patients": part["patient"].nunique()}
-            each.append({"sequence": sequence, "class": name, "experiment": experiment, "how": how(settings), **values})
-    frame = pd.DataFrame(each)
+    printed = published.assign(experiment="paper", how="as printed").to_dict("records")
+    of_sequence = {row["sequence"]: [r for r in printed if r["sequence"] == row["sequence"]] for row in printed}
+    frame = pd.DataFrame([row for run in runs for row in _class_rows(*run)])
     keys = ["sequence", "class", "experiment", "how"]
     grouped = frame.groupby(keys, sort=False)
     ours = grouped.agg("mean").assign(trainings=grouped.size()).reset_index()
@@ -197,17 +191,18 @@ def table2(runs, published):
     if several:
         spread = grouped[list(METRICS)].std().add_suffix(" sd").reset_index(drop=True)
         ours = pd.concat([ours, spread], axis=1)
-    shown = list(ours["sequence"].unique())
-    rows = [row for row in rows if row["sequence"] in shown]
-    frame = pd.concat([pd.DataFrame(rows).assign(how="as printed"), ours])
-    columns = ["sequence", "class", "experiment", *METRICS, "dice pooled", "missed", "images", "patients"]
+    shown = [name for name in ours["sequence"].unique() if name in of_sequence]
+    rows = [row for name in shown for row in (*of_sequence[name], _mean_of_classes(of_sequence[name]))]
+    columns = ["sequence", "class", "experiment", *METRICS, "dice pooled", "detection", "missed", "absent"]
+    columns += ["images", "patients"]
     columns += ["trainings", *(f"{name} sd" for name in METRICS)] if several else []
-    return order(frame)[[*columns, "how"]]
+    return order(pd.concat([pd.DataFrame(rows), ours]))[[*columns, "how"]]
 
 
 def order(frame):
     """Rows of Table 2 by sequence, class and experiment, each as it first appears; classes as numbered."""
-    place = {name: i for i, name in enumerate(dict.fromkeys([*frame["sequence"], *CLASSES, *frame["experiment"]]))}
+    names = dict.fromkeys([*frame["sequence"], *CLASSES, MEAN, *frame["experiment"]])
+    place = {name: i for i, name in enumerate(names)}
     return frame.sort_values(["sequence", "class", "experiment"], key=lambda c: c.map(place), kind="stable")
 
 
@@ -268,10 +263,23 @@ def across(runs):
     return pd.DataFrame(rows).groupby(["experiment", "trained on", "tested on"], sort=False).mean().reset_index()
 
 
-def table3(table, runs3d, paper, systems):
+def _instance_rows(system, structures):
+    """Rows of Table 3 by SPIDER's official score: one vertebra, disc or canal after the other, found ones only."""
+    rows = []
+    for name, part in structures.groupby("class", sort=False):
+        found = part[part["detected"]]
+        values = {"dice": found["dice"].mean(), "asd": found["asd_mm"].mean(), "detection": part["detected"].mean()}
+        for metric, value in values.items():
+            row = {"class": name, "metric": metric, "system": system, "value": value, "grid": "3-D"}
+            row |= {"unit": "mm" if metric == "asd" else "", "data": "this run's test set"}
+            rows.append({**row, "source": f"SPIDER's score: mean of {len(found)} found of {len(part)} structures"})
+    return rows
+
+
+def table3(table, runs3d, instances, paper, systems):
     """Table 3: the paper's comparison with nnU-Net, with a column that says what may be compared.
 
-    table: table2's frame; runs3d: {experiment: DataFrame of metrics_3d}.
+    table: table2's frame; runs3d, instances: {(experiment, sequence): DataFrame of metrics_3d, metrics_instances}.
     """
     rows = []
     for row in paper.to_dict("records"):
@@ -282,7 +290,7 @@ def table3(table, runs3d, paper, systems):
         )
     rows += systems.to_dict("records")
     for row in table[table["experiment"] != "paper"].to_dict("records"):
-        if row["class"] == "background":
+        if row["class"] not in FOREGROUND:
             continue
         length = "mm" if row["how"].endswith("mm") else "px"
         for metric in ("dice", "iou", "asd", "nsd"):
@@ -297,12 +305,15 @@ def table3(table, runs3d, paper, systems):
                 value = _mean(part.groupby("patient")[column].apply(_mean))
                 rows.append(
                     {"class": name, "metric": metric, "system": f"{experiment}, {sequence}", "value": value}
-                    | {"unit": "mm" if metric == "asd" else "", "grid": "3-D", "data": "this run's test set"}
-                    | {"source": "whole structures, mean over patients"}
+                    | {"unit": "mm" if metric == "asd" else "", "grid": "3-D, class", "data": "this run's test set"}
+                    | {"source": "each class as a whole, mean over patients"}
                 )
+    for (experiment, sequence), structures in instances.items():
+        rows += _instance_rows(f"{experiment}, {sequence}", structures)
     frame = pd.DataFrame(rows)
     comparable = {
-        "3-D": "3-D rows of the same metric (other patients; nnU-Net and IIS are scored per instance)",
+        "3-D": "3-D rows of the same metric, as far as other patients may be compared",
+        "3-D, class": "rows of the same kind only: published 3-D scores are per structure",
         "2-D, mm": "2-D rows in mm",
         "2-D, px": "2-D rows in px of the same protocol only",
     }

@@ -1,0 +1,23 @@
+"""How far a result may be chance: the percentile bootstrap over patients, which are what is independent."""
+
+import numpy as np
+
+DRAWS = 2000
+
+
+def intervals(statistic, values, seed=0):
+    """95% interval of each statistic when patients are drawn anew, with replacement.
+
+    values: {name: [patients]}. statistic takes such a dict with arrays [draws, patients] and returns
+    {name: [draws]}. Returns {name: (low, high)}, NaN where there are fewer than two patients. Seeded: the same
+    values give the same interval. Method: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    """
+    patients = len(next(iter(values.values())))
+    drawn = np.random.default_rng(seed).integers(patients, size=(DRAWS, patients))
+    results = statistic({name: array[drawn] for name, array in values.items()})
+    return {name: _percentiles(array) if patients > 1 else (np.nan, np.nan) for name, array in results.items()}
+
+
+def _percentiles(array):
+    known = array[np.isfinite(array)]
+    return tuple(np.percentile(known, [2.5, 97.5]).tolist()) if len(known) else (np.nan, np.nan)
