@@ -1,0 +1,150 @@
+"""Tables that compare: against plain pandas, numbers worked out by hand, and what is known of the paper."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lumbarflow import CLASSES, comparison, evaluation, intervals, tables
+
+SOUND = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "patients"}
+
+
+def metrics_of(seed, patients=4, images=3, noise=0.1):
+    """Rows of metrics.csv for random masks; patients differ in how bad their predictions are."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for patient in range(patients):
+        for index in range(images):
+            truth = rng.integers(0, 4, (12, 10)).astype(np.uint8)
+            wrong = rng.random(truth.shape) < noise * (1 + patient)
+            pred = np.where(wrong, rng.integers(0, 4, truth.shape), truth).astype(np.uint8)
+            about = {"sequence": "t1", "patient": patient, "volume": f"{patient}_t1", "index": index}
+            for row in evaluation.image_rows(pred, truth, (1, 1), 1.0):
+                rows.append({**about, "grid": "network", "unit": "px", "soft_dice": np.nan, **row})
+    return pd.DataFrame(rows)
+
+
+@given(st.integers(0, 1000))
+def test_aggregations_equal_plain_means(seed):
+    images = metrics_of(seed)
+    images = images[images["class"] == "ivd"]
+    found = {name: tables.aggregate(tables.patient_sums(images), name) for name in ("pooled", "images", "patients")}
+    tp, fp, fn = (images[name].sum() for name in ("tp", "fp", "fn"))
+    assert found["pooled"]["iou"] == pytest.approx(tp / (tp + fp + fn))
+    assert found["pooled"]["recall"] == pytest.approx(tp / (tp + fn))
+    distances = images["asd_pooled"].replace(np.inf, np.nan)
+    assert found["pooled"]["asd_pooled"] == found["images"]["asd_pooled"] == pytest.approx(distances.mean())
+    assert found["images"]["dice"] == pytest.approx(images["dice"].mean())
+    groups = [part for _, part in images.groupby("patient")]
+    dice = [2 * g["tp"].sum() / (2 * g["tp"] + g["fp"] + g["fn"]).sum() for g in groups]
+    assert found["patients"]["dice"] == pytest.approx(np.mean(dice))
+    means = [part["asd_pooled"].replace(np.inf, np.nan).mean() for part in groups]
+    assert found["patients"]["asd_pooled"] == pytest.approx(np.mean(means))
+
+
+def test_an_interval_of_a_mean_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(1).normal(5, 2, 400)
+    low, high = intervals.intervals(lambda drawn: {"mean": drawn["x"].mean(-1)}, {"x": values})["mean"]
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+    again = intervals.intervals(lambda drawn: {"mean": drawn["x"].mean(-1)}, {"x": values})["mean"]
+    assert again == (low, high)
+    assert np.isnan(intervals.intervals(lambda drawn: {"mean": drawn["x"].mean(-1)}, {"x": values[:1]})["mean"]).all()
+
+
+def test_an_interval_holds_its_estimate_and_equal_patients_have_none():
+    images = metrics_of(0)
+    same = pd.concat([images[images["patient"] == 0].assign(patient=k) for k in range(3)])
+    for part, equal in ((images, False), (same, True)):
+        part = part[part["class"] == "vertebrae"]
+        estimate = tables.class_scores(part, None, SOUND)
+        for metric, (low, high) in tables.class_interval(part, SOUND).items():
+            assert low - 1e-12 <= estimate[metric] <= high + 1e-12
+            assert (high - low < 1e-12) == equal
+
+
+def test_what_is_left_out_is_counted():
+    truth, nothing = np.zeros((5, 5), np.uint8), np.zeros((5, 5), np.uint8)
+    truth[1:3, 1:3] = 1
+    rows = []
+    for index, (pred, true) in enumerate(((truth, truth), (nothing, truth), (truth, nothing), (nothing, nothing))):
+        about = {"patient": 1, "volume": "1_t1", "index": index, "soft_dice": np.nan}
+        rows += [{**about, **row} for row in evaluation.image_rows(pred, true, (1, 1), 1.0)]
+    frame = pd.DataFrame(rows)
+    scores = tables.class_scores(frame[frame["class"] == "vertebrae"], None, {**SOUND, "aggregation": "images"})
+    assert (scores["detection"], scores["missed"], scores["absent"]) == (0.5, 2, 1)
+    assert scores["dice"] == pytest.approx(1 / 3)  # 1, 0, 0; absent is no score
+    assert scores["nsd"] == pytest.approx(1 / 3)
+    assert scores["asd"] == 0
+
+
+def test_the_ladder_by_hand():
+    runs = [(name, "t1", SOUND, metrics_of(1, noise=noise)) for name, noise in (("released", 0.02), ("sound", 0.1))]
+    settings = {name: {"split": {"kind": kind}, "x": 1} for name, kind in (("released", "slice"), ("sound", "patient"))}
+    stack = pd.DataFrame({"class": CLASSES, "asd": 0.0, "nsd": 1.0})
+    published = pd.read_csv(ROOT / "workflow/published/table2.csv")
+    table = tables.table2([(*run, stack) for run in runs], published)
+    ladder = comparison.ladder(runs, ["released", "patient", "sound"], settings, table)
+    ladder = ladder[ladder["class"] == "ivd"]
+    assert list(ladder["step"]) == ["printed", "as reported", "0", "1", "as reported"]
+    assert ladder["dice"].iloc[0] == 0.9592
+    first, second = ladder["dice"].iloc[2], ladder["dice"].iloc[3]
+    for value, (_, _, _, images) in zip((first, second), runs, strict=True):
+        part = images[images["class"] == "ivd"]
+        assert value == pytest.approx(2 * part["tp"].sum() / (2 * part["tp"] + part["fp"] + part["fn"]).sum())
+    assert ladder["dice change"].iloc[3] == pytest.approx(second - first)
+    assert ladder["changed"].iloc[3] == "split.kind: slice -> patient"
+
+
+def test_an_ablation_is_paired():
+    worse, better = metrics_of(1, noise=0.1), metrics_of(1, noise=0.05)
+    runs = [("base", "t1", SOUND, worse), ("new", "t1", SOUND, better[better["patient"] > 0])]
+    table = comparison.ablation(runs, "base", {"base": "patient", "new": "patient"}).set_index(["metric", "class"])
+    row = table.loc["dice", "ivd"]
+    dice = [
+        part[part["class"] == "ivd"].groupby("patient")[["tp", "fp", "fn"]].sum()
+        for part in (worse[worse["patient"] > 0], better[better["patient"] > 0])
+    ]
+    base, new = (2 * part["tp"] / (2 * part["tp"] + part["fp"] + part["fn"]) for part in dice)
+    assert row["difference"] == pytest.approx((new - base).mean())
+    assert row["patients"] == 3
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert row["verdict"] == "higher"
+    assert comparison.ablation(runs[:1], "base", {"base": "patient"}).empty
+
+
+def test_subgroups():
+    overview = pd.DataFrame(
+        {
+            "new_file_name": [f"{k}_t1" for k in range(4)],
+            "sex": ["M ", "F", "F", ""],
+            "birth_date": ["49.0", "65", "", "20"],
+            "MagneticFieldStrength": ["1.5"] * 4,
+        }
+    )
+    table = comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], overview)
+    found = {(row["by"], row["group"]): row["patients"] for row in table.to_dict("records")}
+    assert found == {
+        ("field strength", "1.5 T"): 4, ("sex", "F"): 2, ("sex", "M"): 1,
+        ("age", "20-39"): 1, ("age", "40-59"): 1, ("age", "60-79"): 1,
+    }  # fmt: skip
+    assert comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], None).empty
+
+
+def test_the_papers_rows_against_its_formulas():
+    """As an independent audit found: t2_SPACE obeys the identities of F1, most of t1 and t2 does not."""
+    published = {name: pd.read_csv(ROOT / f"workflow/published/{name}.csv") for name in ("table1", "table2", "table3")}
+    audit = comparison.paper_audit(published)
+    f1 = audit[audit["identity"].str.startswith("F1")]
+    t2_space = f1["row"].str.startswith("t2_SPACE")
+    assert f1[t2_space]["holds"].all()
+    assert f1[~t2_space]["holds"].mean() < 0.5
+    row = audit[(audit["row"] == "t2, ivd") & (audit["identity"] == "F1 = 2 P R / (P + R)")].iloc[0]
+    assert row["implied"] == pytest.approx(0.9591, abs=5e-5)
+    assert row["printed"] == 0.9650
+    assert not row["holds"]
+    assert audit[audit["table"] == "1"]["holds"].all()  # the percentages are relative reductions of a ratio
+    assert audit[audit["table"] == "3"]["holds"].all()
