@@ -21,6 +21,11 @@ COMPARISONS = {
     "subgroups": "Subgroups",
     "variants": "Every variant of the metrics",
 }
+CHARTS = {
+    "distributions": "Every patient's Dice",
+    "ladder": "Figure: ladder",
+    "canary": "Figure: the canary",
+}
 # Library modules that each stage's results depend on, itself and by import (tests/unit/test_project.py
 # holds the list to the imports). They are inputs of the stage's rules, so that an edit reruns them.
 LIBRARY = {
@@ -43,6 +48,18 @@ LIBRARY = {
     "leakage": ["leakage", "evaluation", "prediction", "metrics", "batches", "slices", "png", "files"],
     "tables": ["tables", "publish", "evaluation", "intervals", "metrics", "weights", "files"],
     "compare": ["comparison", "tables", "publish", "evaluation", "intervals", "metrics", "weights", "files"],
+    "draw_network": ["charts", "figures", "networks", "prediction", "batches", "slices", "png", "device", "files"],
+    "draw_comparisons": [
+        "charts",
+        "figures",
+        "comparison",
+        "tables",
+        "evaluation",
+        "intervals",
+        "metrics",
+        "weights",
+        "files",
+    ],
     "figures": ["figures", "batches", "slices", "png", "files"],
 }
 
@@ -326,6 +343,12 @@ def get_runs(pattern):
         for fold in settings["folds"]
         for seed in settings["seeds"]
     ]
+
+
+def get_first_model(wildcards):
+    """Of one of an experiment's trainings: all build the same network."""
+    pattern = "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.keras"
+    return next(path for path in get_runs(pattern) if Path(path).parts[2] == wildcards.experiment)
 
 
 def get_runs_across(pattern):

@@ -23,6 +23,8 @@ rule figures:
         get_each("results/figures/contact/{slices}/{labels}/{sequence}.png", get_masked_slices()),
         get_each("results/figures/fidelity/{slices}/{labels}/{sequence}.png", get_repairs()),
         get_data_figures(),
+        expand("results/figures/{experiment}/network.png", experiment=EXPERIMENTS),
+        expand("results/figures/comparisons/{sequence}/ladder.png", sequence=SEQUENCES),
 
 
 rule make_tables:
@@ -168,8 +170,9 @@ rule draw_run:
         curves=[
             report(
                 "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png",
-                category="3 Training (Figures 12-14)",
+                category="3 Training (Figures 7, 12-14)",
                 labels={
+                    "picture": "Figures 12-14",
                     "experiment": "{experiment}",
                     "sequence": "{sequence}",
                     "fold": "{fold}",
@@ -182,8 +185,9 @@ rule draw_run:
         overlays=[
             report(
                 "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/overlays.png",
-                category="4 Segmentations (Figures 8, 11)",
+                category="4 Segmentations (Figures 8-11)",
                 labels={
+                    "picture": "Figures 8, 10, 11",
                     "experiment": "{experiment}",
                     "sequence": "{sequence}",
                     "fold": "{fold}",
@@ -192,6 +196,36 @@ rule draw_run:
                 caption="../report/overlays.rst",
             ),
             "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/overlays.svg",
+        ],
+        structures=[
+            report(
+                "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/structures.png",
+                category="4 Segmentations (Figures 8-11)",
+                labels={
+                    "picture": "Figure 9",
+                    "experiment": "{experiment}",
+                    "sequence": "{sequence}",
+                    "fold": "{fold}",
+                    "seed": "{seed}",
+                },
+                caption="../report/structures.rst",
+            ),
+            "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/structures.svg",
+        ],
+        extremes=[
+            report(
+                "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/extremes.png",
+                category="4 Segmentations (Figures 8-11)",
+                labels={
+                    "picture": "worst and best",
+                    "experiment": "{experiment}",
+                    "sequence": "{sequence}",
+                    "fold": "{fold}",
+                    "seed": "{seed}",
+                },
+                caption="../report/extremes.rst",
+            ),
+            "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/extremes.svg",
         ],
     log:
         "results/logs/draw_run/{experiment}/{sequence}/{fold}-{seed}.log",
@@ -209,3 +243,61 @@ rule draw_run:
         canvas_size=get_canvas_size,
     script:
         "../scripts/figures.py"
+
+
+rule draw_network:
+    """Draw the network of an experiment as it was built (paper, Figure 7)."""
+    input:
+        model=get_first_model,
+        library=get_library("draw_network"),
+    output:
+        report(
+            "results/figures/{experiment}/network.png",
+            category="3 Training (Figures 7, 12-14)",
+            labels={"picture": "Figure 7", "experiment": "{experiment}", "sequence": "", "fold": "", "seed": ""},
+            caption="../report/network.rst",
+        ),
+        "results/figures/{experiment}/network.svg",
+    log:
+        "results/logs/draw_network/{experiment}.log",
+    benchmark:
+        "results/benchmarks/draw_network/{experiment}.tsv"
+    conda:
+        "../../envs/train-cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    script:
+        "../scripts/draw_network.py"
+
+
+rule draw_comparisons:
+    """Draw every test patient's Dice, the ladder, and the canary beside each experiment."""
+    input:
+        images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
+        tables=["results/tables/ladder.csv", "results/tables/leakage.csv"],
+        library=get_library("draw_comparisons"),
+    output:
+        [
+            report(
+                f"results/figures/comparisons/{{tested}}/{name}.png",
+                category="2 Comparisons",
+                labels={"table": f"{title}, {{tested}}"},
+                caption=f"../report/{name}_figure.rst",
+            )
+            for name, title in CHARTS.items()
+        ],
+        expand("results/figures/comparisons/{{tested}}/{name}.svg", name=CHARTS),
+    log:
+        "results/logs/draw_comparisons/{tested}.log",
+    benchmark:
+        "results/benchmarks/draw_comparisons/{tested}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    script:
+        "../scripts/draw_comparisons.py"

@@ -2,14 +2,19 @@
 
 from lumbarflow.job import run
 
+SHOWN = 10
 
-def choose(images):
-    """Four test images, by macro Dice: the worst, the lower quartile, the median and the best."""
+
+def rank(images):
+    """(volume, index, macro Dice) of every test image that shows a structure, the worst first."""
     shown = images[(images["grid"] == "network") & (images["class"] != "background")]
-    ranked = shown.groupby(["volume", "index"])["dice"].mean().dropna().sort_values()
-    places = {"worst": 0, "lower quartile": (len(ranked) - 1) // 4, "median": (len(ranked) - 1) // 2}
-    places["best"] = len(ranked) - 1
-    return [(name, *ranked.index[place], ranked.iloc[place]) for name, place in places.items()]
+    ranked = shown.groupby(["volume", "index"])["dice"].mean().dropna().sort_values(kind="stable")
+    return [(volume, int(index), dice) for (volume, index), dice in ranked.items()]
+
+
+def places(number):
+    """Which of a ranking to show."""
+    return {"worst": 0, "lower quartile": (number - 1) // 4, "median": (number - 1) // 2, "best": number - 1}
 
 
 def main(snakemake):
@@ -28,17 +33,30 @@ def main(snakemake):
 
     images = pd.read_csv(snakemake.input.images)
     rows = {(row["volume"], int(row["index"])): row for row in files.read_csv(snakemake.input.split)}
-    grid = (network["image_size"], network["resize"])
-    folders, examples = snakemake.params, []
-    for place, volume, index, dice in choose(images):
-        row = [rows[volume, index]]
-        image = batches.load_images(row, folders.slice_folder, *grid)[0]
-        truth = batches.load_masks(row, folders.label_folder, *grid)[0]
+    folders, (height, width) = snakemake.params, network["image_size"]
+    aspect = folders.canvas_size[0] / folders.canvas_size[1] * width / height
+
+    def example(place, volume, index, dice):
+        row, grid = [rows[volume, index]], (network["image_size"], network["resize"])
         path = Path(snakemake.input.predictions).with_suffix("") / "classes" / volume / f"{index:03d}.png"
-        caption = f"{place}: {volume}, slice {index}, Dice {dice:.3f}"
-        examples.append((caption, image, truth, png.read(path)))
-    aspect = folders.canvas_size[0] / folders.canvas_size[1] * network["image_size"][1] / network["image_size"][0]
+        return (
+            f"{place}{volume}, slice {index}, Dice {dice:.3f}",
+            batches.load_images(row, folders.slice_folder, *grid)[0],
+            batches.load_masks(row, folders.label_folder, *grid)[0],
+            png.read(path),
+        )
+
+    ranked = rank(images)
+    examples = [example(f"{place}:\n", *ranked[k]) for place, k in places(len(ranked)).items()]
     figures.save(figures.overlays(examples, name, aspect), Path(snakemake.output.overlays[0]).with_suffix(""))
+    caption, _, *masks = examples[2]
+    figure = figures.structures(*masks, f"{name}: {caption}", aspect)
+    figures.save(figure, Path(snakemake.output.structures[0]).with_suffix(""))
+    lines = [("the worst ten slices by Dice", ranked[:SHOWN]), ("the best ten", ranked[::-1][:SHOWN])]
+    lines = [(heading, [example("", *each) for each in shown]) for heading, shown in lines]
+    lines = [(heading, [(each[0].replace(", ", "\n"), *each[1:]) for each in tiles]) for heading, tiles in lines]
+    figure = figures.extremes(lines, f"{name}: prediction filled, truth outlined", aspect)
+    figures.save(figure, Path(snakemake.output.extremes[0]).with_suffix(""))
 
 
 run(main, globals().get("snakemake"))

@@ -93,36 +93,91 @@ def gallery(lines, title):
     return figure
 
 
-def overlays(examples, title, aspect):
-    """Figures 8 and 11: image, truth and prediction, a row an example.
+def worst_places(truth, prediction, number=3):
+    """Where two masks [H, W] differ most: at most `number` of (y, x, radius), the worst first, none over another."""
+    radius = max(3, round(min(truth.shape) / 14))
+    density = cv2.blur((truth != prediction).astype(np.float32), (2 * radius + 1,) * 2, borderType=cv2.BORDER_CONSTANT)
+    places = []
+    while len(places) < number and density.max() > 0.1:
+        y, x = np.unravel_index(density.argmax(), density.shape)
+        places.append((int(y), int(x), radius))
+        cv2.circle(density, (int(x), int(y)), 2 * radius, 0, -1)
+    return places
 
-    examples: [(caption, image, truth, prediction)], arrays uint8 [H, W] of one size.
+
+def overlays(examples, title, aspect):
+    """Figures 8, 10 and 11: image, truth and prediction over it, and where the two differ most, a row an example.
+
+    examples: [(caption, image, truth, prediction)], arrays uint8 [H, W] of one size. aspect: of a pixel.
     """
     height, width = examples[0][1].shape
     cell = 2.3
     figure, axes = plt.subplots(
         len(examples),
-        3,
-        figsize=(3 * cell + 0.4, len(examples) * (cell * aspect * height / width + 0.25) + 0.8),
+        4,
+        figsize=(4 * cell + 0.4, len(examples) * (cell * aspect * height / width + 0.25) + 0.8),
         layout="constrained",
         squeeze=False,
     )
     for row, (caption, image, truth, prediction) in zip(axes, examples, strict=True):
-        for axis, mask in zip(row, (None, truth, prediction), strict=True):
+        differ = np.where(truth == prediction, 0, np.where(truth > 0, truth, prediction))
+        for axis, mask in zip(row, (None, truth, prediction, differ), strict=True):
             paint(axis, image, mask)
             axis.set_aspect(aspect)
+        for y, x, radius in worst_places(truth, prediction):
+            axis.add_patch(
+                plt.matplotlib.patches.Ellipse((x, y), 2 * radius, 2 * radius / aspect, fill=False, ec="red")
+            )
         row[0].set_title(caption, loc="left", fontsize=8)
-    for axis, name in zip(axes[0][1:], ("truth", "prediction"), strict=True):
+    for axis, name in zip(axes[0][1:], ("truth", "prediction", "differences, worst circled"), strict=True):
         axis.set_title(name, fontsize=9)
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
-    figure.legend(
-        handles,
-        list(NAMES.values()),
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-    )
+    _legend(figure)
     figure.suptitle(title)
+    return figure
+
+
+def _legend(figure):
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    figure.legend(handles, list(NAMES.values()), loc="outside lower center", ncols=3, frameon=False)
+
+
+def structures(truth, prediction, title, aspect):
+    """Figure 9: the structures of one mask apart, truth above, prediction below. Masks: uint8 [H, W]."""
+    high = 2.3 * aspect * truth.shape[0] / truth.shape[1]
+    figure, axes = plt.subplots(2, 4, figsize=(9.6, 2 * high + 1), layout="constrained")
+    for row, (word, mask) in zip(axes, (("truth", truth), ("prediction", prediction)), strict=True):
+        for axis, name in zip(row, ("all", *COLOURS), strict=True):
+            shown = mask if name == "all" else np.where(mask == CLASSES.index(name), mask, 0)
+            paint(axis, np.zeros_like(mask), shown)
+            axis.set_aspect(aspect)
+            axis.set_title(f"{word}: {NAMES.get(name, 'all')}", fontsize=8, loc="left")
+    figure.suptitle(title)
+    return figure
+
+
+def extremes(lines, title, aspect):
+    """Slices with truth (outline) and prediction (filled), in rows.
+
+    lines: [(heading, [(caption, image, truth, prediction)])], arrays uint8 [H, W] of one size.
+    """
+    columns = max(len(tiles) for _, tiles in lines)
+    high, wide = lines[0][1][0][1].shape
+    figure = plt.figure(
+        figsize=(columns * 1.5, 0.8 + len(lines) * (1.5 * aspect * high / wide + 0.6)), layout="constrained"
+    )
+    for part, (heading, tiles) in zip(figure.subfigures(len(lines), 1, squeeze=False)[:, 0], lines, strict=True):
+        part.suptitle(heading, fontsize=9, x=0.01, ha="left", weight="bold")
+        axes = part.subplots(1, columns, squeeze=False)[0]
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, (caption, image, truth, prediction) in zip(axes, tiles, strict=False):
+            axis.imshow(tint(image, prediction), interpolation="nearest", aspect=aspect)
+            for name, colour in COLOURS.items():
+                inside = truth == CLASSES.index(name)
+                if inside.any():
+                    axis.contour(inside, [0.5], colors=[colour], linewidths=0.8)
+            axis.set_title(caption, fontsize=6, loc="left")
+    figure.suptitle(title, fontsize=10)
     return figure
 
 

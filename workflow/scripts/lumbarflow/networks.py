@@ -142,3 +142,24 @@ def build(name, image_size, classes=4, **options):
         if option not in inspect.signature(NETWORKS[name]).parameters:
             raise DataError(f"network.options.{option} is no option of {name}")
     return NETWORKS[name](tuple(image_size), classes, **options)
+
+
+def outline(model):
+    """What charts.network draws of a built model: [(name, kind, height, width, filters)] and links [(name, name)].
+
+    Normalisation, dropout and activations are left out; links run through them.
+    """
+    kinds = {"Conv2D", "MaxPooling2D", "Conv2DTranspose", "UpSampling2D", "Concatenate", "Multiply"}
+    drawn = [layer for layer in model.layers if type(layer).__name__ in kinds]
+    names = {layer.name for layer in drawn}
+
+    def sources(layer):
+        for tensor in layer.input if isinstance(layer.input, list) else [layer.input]:
+            before = tensor._keras_history.operation
+            if before.name in names:
+                yield before.name
+            elif not isinstance(before, layers.InputLayer):
+                yield from sources(before)
+
+    boxes = [(layer.name, type(layer).__name__, *layer.output.shape[1:]) for layer in drawn]
+    return boxes, [(source, layer.name) for layer in drawn for source in dict.fromkeys(sources(layer))]

@@ -1,0 +1,36 @@
+"""Rule draw_comparisons: every test patient, the ladder and the canary, of one sequence."""
+
+from lumbarflow.job import run
+
+
+def main(snakemake):
+    from pathlib import Path
+
+    import pandas as pd
+
+    from lumbarflow import charts, comparison, figures
+
+    sequence = snakemake.wildcards.tested
+    found = {}
+    for path in snakemake.input.images:
+        images = pd.read_csv(path)
+        images = images[images["sequence"] == sequence]
+        if len(images):
+            found.setdefault(Path(path).parts[2], []).append(images)
+    dice = {}
+    for experiment, parts in found.items():
+        classes = dict(list(pd.concat(parts).groupby("class")))
+        dice[experiment] = comparison.patient_scores(classes, "network")["dice"]
+    tables = [pd.read_csv(path) for path in snakemake.input.tables]
+    ladder, leakage = (table[table["sequence"] == sequence] for table in tables)
+    title = "Dice of each test patient, pooled over its slices on the network grid"
+    drawn = {
+        "distributions": charts.distributions(dice, f"{sequence}: {title}"),
+        "ladder": charts.ladder(ladder, f"{sequence}: what each step from the paper to a sound protocol costs"),
+        "canary": charts.canary(leakage, f"{sequence}: the network (filled) beside copying the nearest training mask"),
+    }
+    for name, figure in drawn.items():
+        figures.save(figure, Path(snakemake.output[0]).parent / name)
+
+
+run(main, globals().get("snakemake"))

@@ -1,0 +1,20 @@
+"""Rule draw_network: the network of an experiment as it was built (paper, Figure 7)."""
+
+from lumbarflow.job import run
+
+
+def main(snakemake):
+    from lumbarflow import device
+
+    device.choose("cpu", snakemake.threads)
+    from pathlib import Path
+
+    from lumbarflow import charts, figures, networks, prediction
+
+    model = prediction.load(snakemake.input.model)
+    title = f"{snakemake.wildcards.experiment}: network {model.name}, {model.count_params():,} parameters"
+    figure = charts.network(*networks.outline(model), title)
+    figures.save(figure, Path(snakemake.output[0]).with_suffix(""))
+
+
+run(main, globals().get("snakemake"))
