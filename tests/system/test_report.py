@@ -1,6 +1,10 @@
 """The report in a real browser, offline. Needs Debian's chromium: `make test-system`."""
 
+import base64
+import html
+import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -42,19 +46,85 @@ def console(process):
     return [line for line in process.stderr.splitlines() if "CONSOLE" in line and ("rror" in line or "ailed" in line)]
 
 
-def test_the_report_opens(tiny_run, tiny_config, browse):
+# opens every category and every item in it, and notes what is shown
+DRIVE = """
+window.addEventListener('load', async () => {
+  const wait = ms => new Promise(done => setTimeout(done, ms));
+  const link = text => [...document.querySelectorAll('a')].find(a => a.textContent.trim() === text);
+  const spread = image => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [64, 64];
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0, 64, 64);
+    const grey = [...context.getImageData(0, 0, 64, 64).data].filter((_, k) => k % 4 === 1);
+    return Math.max(...grey) - Math.min(...grey);
+  };
+  await wait(500);
+  const found = {};
+  const names = [...document.querySelectorAll('a')].map(a => a.textContent.trim()).filter(t => /^\\d /.test(t));
+  for (const name of names) {
+    link(name).click();
+    await wait(200);
+    found[name] = [];
+    for (let k = 0; k < document.querySelectorAll('a[iconname=eye]').length; k++) {
+      document.querySelectorAll('a[iconname=eye]')[k].click();
+      await wait(200);
+      const item = {};
+      for (const image of [...document.querySelectorAll('#app img')].filter(e => !e.closest('nav')))
+        item.image = [image.naturalWidth, spread(image)];
+      for (const frame of document.querySelectorAll('#app iframe')) item.table = frame.src;
+      found[name].push(item);
+    }
+    document.querySelector('nav ol a').click();
+    await wait(200);
+  }
+  const requests = performance.getEntriesByType('resource').map(entry => entry.name.slice(0, 80));
+  const result = document.createElement('pre');
+  result.id = 'found';
+  result.textContent = JSON.stringify({found, requests});
+  document.body.append(result);
+});
+"""
+
+
+def test_the_report_opens_and_so_does_everything_in_it(tiny_run, tiny_config, browse):
     report = tiny_run.folder / "report.html"
     tiny_run("--configfile", tiny_config, "--report", report)
     picture = tiny_run.folder / "report.png"
     shot = browse(report, f"--screenshot={picture}", "--window-size=1400,900")
     assert not console(shot), console(shot)
     assert np.asarray(Image.open(picture).convert("L")).std() > 5, "the page is blank"
-    text = browse(report, "--dump-dom").stdout
-    for words in ("1 Tables", "3 Training", "4 Segmentations"):
-        assert words in text
+    driven = tiny_run.folder / "driven.html"
+    head, _, tail = report.read_text(encoding="utf-8").rpartition("</body>")
+    driven.write_text(f"{head}<script>{DRIVE}</script></body>{tail}", encoding="utf-8")
+    page = browse(driven, "--dump-dom", "--virtual-time-budget=120000")
+    assert not console(page), console(page)
+    result = json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', page.stdout, re.S)[1]))
+    assert [name.partition(" (")[0] for name in result["found"]] == [
+        *("1 Tables", "2 Comparisons", "3 Training", "4 Segmentations", "5 Dataset", "6 What APTA changes"),
+    ]
+    for name, items in result["found"].items():
+        assert items, f"{name} is empty"
+        for item in items:
+            assert item, f"{name}: an item shows nothing"
+            if "image" in item:
+                assert item["image"][0] > 500
+                assert item["image"][1] > 50, f"{name}: a blank picture"
+            else:
+                content = base64.b64decode(item["table"].partition("base64,")[2]).decode()
+                assert content.count("<tr>") > 1, f"{name}: a table without rows"
+    outside = [url for url in result["requests"] if not url.startswith(("data:", "blob:", "file:"))]
+    assert not outside, outside
 
 
-@pytest.mark.parametrize("name", ["summary", "table1", "table2", "table3", "leakage"])
+# a column of numbers in each table
+COLUMN = {
+    **{"summary": 4, "table1": 5, "table2": 3, "table3": 3, "leakage": 3, "paper_comparison": 4, "ladder": 4},
+    **{"paper_audit": 3, "intervals": 4, "variants": 5, "apta_fidelity": 4},
+}
+
+
+@pytest.mark.parametrize("name", list(COLUMN))
 def test_tables_show_their_rows_and_sort(tiny_run, browse, name):
     page = tiny_run.results / f"tables/{name}.html"
     rows = len(page.with_suffix(".csv").read_text(encoding="utf-8").splitlines()) - 1
@@ -62,7 +132,7 @@ def test_tables_show_their_rows_and_sort(tiny_run, browse, name):
     assert not console(shown), console(shown)
     assert shown.stdout.count("<tr>") == rows + 1
     # a copy that clicks on its first number column
-    column = {"summary": 2, "table1": 5, "table2": 3, "table3": 3, "leakage": 3}[name]
+    column = COLUMN[name]
     clicked = tiny_run.folder / f"{name}.html"
     click = f"<script>document.querySelectorAll('th')[{column}].click()</script></body>"
     clicked.write_text(page.read_text(encoding="utf-8").replace("</body>", click), encoding="utf-8")

@@ -52,7 +52,8 @@ def main(snakemake):
     caption, _, *masks = examples[2]
     figure = figures.structures(*masks, f"{name}: {caption}", aspect)
     figures.save(figure, Path(snakemake.output.structures[0]).with_suffix(""))
-    lines = [("the worst ten slices by Dice", ranked[:SHOWN]), ("the best ten", ranked[::-1][:SHOWN])]
+    shown = min(SHOWN, -(-len(ranked) // 2))
+    lines = [(f"the worst {shown} slices by Dice", ranked[:shown]), (f"the best {shown}", ranked[::-1][:shown])]
     lines = [(heading, [example("", *each) for each in shown]) for heading, shown in lines]
     lines = [(heading, [(each[0].replace(", ", "\n"), *each[1:]) for each in tiles]) for heading, tiles in lines]
     figure = figures.extremes(lines, f"{name}: prediction filled, truth outlined", aspect)

@@ -113,8 +113,7 @@ def canary(table, title):
         for place, row in enumerate(table.to_dict("records")):
             axis.bar(place - 0.2, row[f"network: {name}"], 0.38, color=COLOURS[name])
             axis.bar(place + 0.2, row[f"copied mask: {name}"], 0.38, color="white", ec=COLOURS[name], hatch="///")
-        ticks = [f"{row['experiment']}\n{row['sequence']}" for row in table.to_dict("records")]
-        axis.set_xticks(range(len(ticks)), ticks, rotation=30, ha="right", fontsize=8)
+        axis.set_xticks(range(len(table)), list(table["experiment"]), rotation=30, ha="right", fontsize=8)
         axis.set_title(NAMES[name], fontsize=9)
         axis.grid(axis="y", alpha=0.3)
     axes[0].set(ylabel="Dice, pooled", ylim=(0, 1))
