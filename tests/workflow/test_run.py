@@ -41,7 +41,7 @@ def test_every_stage_leaves_its_files(tiny_run):
             assert about["settings"]["network"]["image_size"] == [32, 24]
             figures = results / f"figures/{experiment}/{sequence}/fold-0/seed-1"
             assert {p.name for p in figures.iterdir()} == {
-                f"{n}.{e}" for n in ("curves", "overlays") for e in ("png", "svg")
+                f"{n}.{e}" for n in ("curves", "overlays", "structures", "extremes") for e in ("png", "svg")
             }
     for slices, labels in (("released", "apta"), ("sound", "lut")):
         figures = results / f"figures/data/{slices}/{labels}/paper/t1"
@@ -161,38 +161,35 @@ def test_the_official_split_follows_the_overview(tiny_config, workflow):
     assert {row["patient"] for row in split if row["subset"] == "test"} == {"5"}
 
 
+COMPARED = {"make_tables", "compare", "draw_comparisons"}
+MEASURED = {"evaluate", "draw_run", *COMPARED}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (
-            {"experiments": {"sound": {"augmentation": {"rotation": 9}}}},
-            {"train", "predict", "evaluate", "draw_run", "make_tables", "compare"},
-        ),
-        (
-            {"experiments": {"sound": {"evaluation": {"tau": 2.0}}}},
-            {"evaluate", "leakage", "draw_run", "make_tables", "compare"},
-        ),
-        ({"experiments": {"sound": {"evaluation": {"aggregation": "pooled"}}}}, {"make_tables", "compare"}),
-        (
-            {"experiments": {"sound": {"split": {"filter_test": True}}}},
-            {"split", "train", "predict", "evaluate", "leakage", "draw_run", "make_tables", "compare"},
-        ),
+        ({"augmentation": {"rotation": 9}}, {"train", "predict", "draw_network", *MEASURED}),
+        ({"evaluation": {"tau": 2.0}}, {"leakage", *MEASURED}),
+        ({"evaluation": {"aggregation": "pooled"}}, COMPARED),
+        ({"split": {"filter_test": True}}, {"split", "train", "predict", "leakage", "draw_network", *MEASURED}),
     ],
     ids=["augmentation", "tau", "aggregation", "split"],
 )
 def test_a_changed_setting_reruns_what_uses_it(tiny_run, tiny_config, tmp_path, change, expected):
     """Of `sound` alone: `released` is left as it is."""
     path = tmp_path / "change.yaml"
-    path.write_text(yaml.safe_dump(change))
+    path.write_text(yaml.safe_dump({"experiments": {"sound": change}}))
     planned = jobs(tiny_run("--configfile", tiny_config, path, "--dry-run").stdout)
     assert set(planned) == expected
-    assert all(count == (1 if rule in ("make_tables", "compare") else 2) for rule, count in planned.items()), planned
+    assert all(
+        count == (1 if rule in ("make_tables", "compare", "draw_network") else 2) for rule, count in planned.items()
+    ), planned
 
 
 def test_the_report_is_one_file(tiny_run, tiny_config):
     tiny_run("--configfile", tiny_config, "--report", tiny_run.folder / "report.html")
     page = (tiny_run.folder / "report.html").read_text(encoding="utf-8")
-    categories = ("1 Tables", "3 Training (Figures 12-14)", "4 Segmentations", "5 Dataset", "6 What APTA changes")
+    categories = ("1 Tables", "3 Training (Figures 7, 12-14)", "4 Segmentations", "5 Dataset", "6 What APTA changes")
     for words in (*categories, "2 Comparisons", "Ladder: what each step costs", "Table 2: metrics"):
         assert words in page
 
