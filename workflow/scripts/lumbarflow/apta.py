@@ -44,7 +44,7 @@ def _vote(image, y, x, offsets):
 def _find_edges(image, y, edge):
     """Mark the pixels of a row whose 3 x 3 neighbourhood has more than one colour; simple enough to vectorise."""
     above, row, below = image[y - 1], image[y], image[y + 1]
-    for x in range(len(edge)):
+    for x in range(len(row) - 2):
         own = row[x + 1]
         edge[x] = (
             (above[x] ^ own)
@@ -67,7 +67,8 @@ def _passes(grey, eight, four, literal):
     for y in range(height):
         for x in range(width):
             image[y + 1, x + 1] = colours[grey[y, x]]
-    edge = np.zeros(width, np.uint8)
+    edge = np.zeros(-(-width // 8) * 8, np.uint8)
+    eights = edge.view(np.uint64)  # most of a picture is no edge: pass over eight pixels at once
     for step in range(4):
         if literal and step == 0:
             continue
@@ -75,20 +76,23 @@ def _passes(grey, eight, four, literal):
         offsets = four if step == 1 and not literal else eight
         for y in range(1, height + 1):
             _find_edges(image, y, edge)
-            for x in range(1, width + 1):
-                if edge[x - 1] == 0:  # one colour all around: no pass changes anything
+            for place in range(len(eights)):
+                if eights[place] == 0:
                     continue
-                best, met, own = _vote(image, y, x, offsets)
-                if step == 0:
-                    if not own:
-                        result[y, x] = 0
-                elif step == 2:
-                    left, right = image[y, x - 1], image[y, x + 1]
-                    between = left != right and left != OUTSIDE and right != OUTSIDE
-                    if between if literal else met >= 2:
+                for x in range(8 * place + 1, min(8 * place + 8, width) + 1):
+                    if edge[x - 1] == 0:  # one colour all around: no pass changes anything
+                        continue
+                    best, met, own = _vote(image, y, x, offsets)
+                    if step == 0:
+                        if not own:
+                            result[y, x] = 0
+                    elif step == 2:
+                        left, right = image[y, x - 1], image[y, x + 1]
+                        between = left != right and left != OUTSIDE and right != OUTSIDE
+                        if between if literal else met >= 2:
+                            result[y, x] = best
+                    elif best >= 0 and (step == 1 or not own):
                         result[y, x] = best
-                elif best >= 0 and (step == 1 or not own):
-                    result[y, x] = best
         image = result
     image = image[1:-1, 1:-1].copy()
     if not (image == 1).any():
