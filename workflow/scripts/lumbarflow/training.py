@@ -177,6 +177,8 @@ def train(model, training, validation, settings, loss, normalisation, augmentati
     began, first = time.perf_counter(), len(history)
     while len(history) < settings["epochs"] and len(history) - best_epoch(history) < settings["patience"]:
         started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
+        # PyTorch draws dropout from one global generator, which no saved state holds
+        keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         batches = iterate(*training, settings["batch"], seed, epoch, normalisation, augmentation)
         trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log)
         took = time.perf_counter() - started
