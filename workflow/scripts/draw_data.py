@@ -62,10 +62,10 @@ def main(snakemake):
 
     kept = [row for row in rows if row["kept"] == "true"]
     few = [row for row in rows if row["reason"].startswith("fewer")]
-    others = [row for row in rows if row not in kept and row not in few]
+    unbalanced = [row for row in rows if row["reason"] and not row["reason"].startswith(("fewer", "beyond"))]
     lines = [
         (f"Figure 3: {len(few)} with too few classes", spread(few, lambda row: int(row["classes"]))),
-        (f"Figure 5: {len(others)} dropped for their imbalance", spread(others, by_ratio)),
+        (f"Figure 5: {len(unbalanced)} dropped for their imbalance", spread(unbalanced, by_ratio)),
         (f"Figures 4, 6: {len(kept)} kept", spread(kept, by_ratio)),
     ]
     lines = [(heading, [tile(row) for row in shown]) for heading, shown in lines]

@@ -1,5 +1,7 @@
 """The paper's numbers against ours, experiment against experiment, and the paper against itself."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -81,6 +83,31 @@ def changes(before, after, shown=3):
     return ", ".join(dict.fromkeys(key.partition(".")[0] for key in keys))
 
 
+def _reported(table, experiment, sequence, classes):
+    """A ladder row as an experiment's own line of Table 2 has it, or None without one."""
+    part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence) & table["class"].isin(classes)]
+    if not len(part):
+        return None
+    how = part["how"].iloc[0]
+    unit = "mm" if how.endswith("mm") else "px"
+    return {"experiment": experiment, **part[["dice", "asd", "nsd"]].mean(), "unit": unit, "changed": how}
+
+
+def _on_one_yardstick(experiment, images, classes):
+    """A ladder row as COMMON has it."""
+    scores = pd.DataFrame([class_scores(_on(images[name], "network"), None, COMMON) for name in classes])
+    return {"experiment": experiment, **scores[["dice", "asd", "nsd"]].mean(), "unit": "px"}
+
+
+def _climb(measured, settings):
+    """Number the rows of _on_one_yardstick and say what sets each apart from the one before."""
+    measured[0]["changed"] = "pooled hard Dice, ASD and NSD a slice: the yardstick of all steps"
+    for before, row in pairwise(measured):
+        row |= {f"{metric} change": row[metric] - before[metric] for metric in ("dice", "asd")}
+        row["changed"] = changes(settings[before["experiment"]], settings[row["experiment"]])
+    return [{"step": str(place), **row} for place, row in enumerate(measured)]
+
+
 def ladder(runs, steps, settings, table):
     """What each step from the paper's protocol to the sound one costs, class by class.
 
@@ -92,37 +119,16 @@ def ladder(runs, steps, settings, table):
     rows = []
     for sequence in dict.fromkeys(sequence for _, sequence in classes_of):
         present = [name for name in steps if (name, sequence) in classes_of]
+        if not present:
+            continue
         for name in (*FOREGROUND, "mean of the three"):
-            wanted = FOREGROUND if name not in FOREGROUND else (name,)
-            previous = None
-
-            def reported(experiment, step, name=name, sequence=sequence, wanted=wanted):
-                part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence)]
-                part = part[part["class"].isin(wanted)]
-                if len(part):
-                    mean = part[["dice", "asd", "nsd"]].mean()
-                    unit = "mm" if part["how"].iloc[0].endswith("mm") else "px"
-                    row = {"sequence": sequence, "class": name, "step": step, "experiment": experiment}
-                    rows.append({**row, **mean, "unit": unit, "changed": part["how"].iloc[0]})
-
-            reported("paper", "printed")
-            for place, experiment in enumerate(present):
-                if place == 0:
-                    reported(experiment, "as reported")
-                _, classes = classes_of[experiment, sequence]
-                scores = pd.DataFrame([class_scores(_on(classes[k], "network"), None, COMMON) for k in wanted])
-                row = {"sequence": sequence, "class": name, "step": str(place), "experiment": experiment}
-                row |= {**scores[["dice", "asd", "nsd"]].mean(), "unit": "px"}
-                if previous:
-                    row["dice change"] = row["dice"] - previous["dice"]
-                    row["asd change"] = row["asd"] - previous["asd"]
-                    row["changed"] = changes(settings[previous["experiment"]], settings[experiment])
-                else:
-                    row["changed"] = "pooled hard Dice, ASD and NSD a slice: the yardstick of all steps"
-                rows.append(row)
-                previous = row
-            if len(present) > 1:
-                reported(present[-1], "as reported")
+            wanted = (name,) if name in FOREGROUND else FOREGROUND
+            measured = [_on_one_yardstick(each, classes_of[each, sequence][1], wanted) for each in present]
+            ends = [_reported(table, each, sequence, wanted) for each in ("paper", present[0], present[-1])]
+            printed, first, last = (end and {"step": "as reported", **end} for end in ends)
+            printed = printed and {**printed, "step": "printed"}  # the paper lacks a sequence of one's own
+            lines = [printed, first, *_climb(measured, settings), last if len(present) > 1 else None]
+            rows += [{"sequence": sequence, "class": name, **line} for line in lines if line]
     columns = ["sequence", "class", "step", "experiment", "dice", "dice change", "asd", "asd change", "nsd", "unit"]
     return pd.DataFrame(rows, columns=[*columns, "changed"])
 

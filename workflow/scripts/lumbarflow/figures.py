@@ -93,6 +93,11 @@ def gallery(lines, title):
     return figure
 
 
+def differences(truth, other):
+    """Where two class masks differ: the true class, or the other where nothing is; 0 where they agree."""
+    return np.where(truth == other, 0, np.where(truth > 0, truth, other))
+
+
 def worst_places(truth, prediction, number=3):
     """Where two masks [H, W] differ most: at most `number` of (y, x, radius), the worst first, none over another."""
     radius = max(3, round(min(truth.shape) / 14))
@@ -120,7 +125,7 @@ def overlays(examples, title, aspect):
         squeeze=False,
     )
     for row, (caption, image, truth, prediction) in zip(axes, examples, strict=True):
-        differ = np.where(truth == prediction, 0, np.where(truth > 0, truth, prediction))
+        differ = differences(truth, prediction)
         for axis, mask in zip(row, (None, truth, prediction, differ), strict=True):
             paint(axis, image, mask)
             axis.set_aspect(aspect)
@@ -250,7 +255,7 @@ def _before_and_after(axes, examples):
         shown = np.argwhere(exact | repaired)
         (top, left), (bottom, right) = shown.min(0), shown.max(0) + 1
         box = (slice(max(top - 8, 0), bottom + 8), slice(max(left - 8, 0), right + 8))
-        differ = np.where(exact == repaired, 0, np.where(exact > 0, exact, repaired))
+        differ = differences(exact, repaired)
         black = np.zeros_like(exact)
         paint(line[0], grey[box])
         for axis, mask in zip(line[1:], (exact, repaired, differ), strict=True):

@@ -1,0 +1,30 @@
+import numpy as np
+
+from lumbarflow import figures, networks
+
+
+def test_the_worst_places_are_where_masks_differ_most():
+    truth = np.zeros((80, 64), np.uint8)
+    truth[10:60, 20:40] = 1
+    assert figures.worst_places(truth, truth) == []
+    prediction = truth.copy()
+    prediction[50:58, 24:34] = 0  # a hole of 80 pixels, and one of 9
+    prediction[12:15, 25:28] = 2
+    (y, x, _), *others = figures.worst_places(truth, prediction)
+    assert 50 <= y < 58
+    assert 24 <= x < 34
+    assert all(abs(a - y) + abs(b - x) > 10 for a, b, _ in others)
+    assert figures.differences(truth, prediction).astype(bool).sum() == 89
+
+
+def test_the_outline_of_the_papers_network():
+    """Four poolings, four steps up, four skips from the last convolution of a level to its concatenation."""
+    boxes, links = networks.outline(networks.build("paper", (64, 32), width=2))
+    kinds = [kind for _, kind, *_ in boxes]
+    assert [kinds.count(kind) for kind in ("Conv2D", "MaxPooling2D", "Conv2DTranspose", "Concatenate")] == [21, 4, 4, 4]
+    assert boxes[0][2:] == (64, 32, 2)
+    assert min(box[2] for box in boxes) == 4
+    order = {name: place for place, (name, *_) in enumerate(boxes)}
+    skips = [(boxes[order[a]], boxes[order[b]]) for a, b in links if order[b] - order[a] > 2]
+    assert len(skips) == 4
+    assert all(a[1] == "Conv2D" and b[1] == "Concatenate" and a[2:4] == b[2:4] for a, b in skips)
