@@ -100,6 +100,7 @@ experiments:
     training: {epochs: 2}
   sound:
     split: {parts: 4}
+    cleanup: [500]
 """
 
 

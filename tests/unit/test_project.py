@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
     ids=" ".join,
 )
 def test_linters(command):
-    process = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True)
+    process = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert process.returncode == 0, process.stdout + process.stderr
 
 

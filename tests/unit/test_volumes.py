@@ -127,7 +127,7 @@ def test_reads_mhd_with_its_voxels_apart(stored):
     assert path.with_suffix(".raw").is_file()
     np.testing.assert_array_equal(volumes.read(path).array, array.transpose(2, 0, 1)[:, ::-1, :])
     path.with_suffix(".raw").unlink()
-    with pytest.raises(DataError, match=r"1_t2\.mhd: cannot be read as a volume"):
+    with pytest.raises(DataError, match=r"1_t2\.mhd: its voxels .*1_t2\.raw are not there"):
         volumes.read(path)
 
 
@@ -167,7 +167,7 @@ def test_a_truncated_volume_is_named(stored, ending, share):
     sitk.WriteImage(image, str(path))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(DataError, match=r"1_t2\.\S+: cannot be read as a volume: damaged, cut short"):
+    with pytest.raises(DataError, match=r"1_t2\.\S+: cannot be read as a volume: .*(cut short|ended before)"):
         volumes.read(path)
 
 

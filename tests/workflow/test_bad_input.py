@@ -59,6 +59,13 @@ def test_before_anything_runs(workflow, setting, words):
     assert not workflow.results.exists() or not workflow.files()
 
 
+def test_a_config_file_runs_no_code(workflow):
+    trap, path = workflow.folder / "sprung", workflow.folder / "config.yaml"
+    path.write_text(f"root: !!python/object/apply:os.mkdir ['{trap}']\n")
+    fails(workflow, "--configfile", path, "--dry-run")
+    assert not trap.exists()
+
+
 def test_no_volume_of_the_wanted_sequences(workflow, root):
     output = fails(workflow, "--config", f"root={root}", "sequences=[t2]")
     assert "holds no volume of t2" in line_with(output, "config.sequences")

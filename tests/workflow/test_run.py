@@ -169,11 +169,12 @@ MEASURED = {"evaluate", "draw_run", *COMPARED}
     ("change", "expected"),
     [
         ({"augmentation": {"rotation": 9}}, {"train", "predict", "draw_network", *MEASURED}),
+        ({"cleanup": [900]}, {"predict", *MEASURED}),
         ({"evaluation": {"tau": 2.0}}, {"leakage", *MEASURED}),
         ({"evaluation": {"aggregation": "pooled"}}, COMPARED),
         ({"split": {"filter_test": True}}, {"split", "train", "predict", "leakage", "draw_network", *MEASURED}),
     ],
-    ids=["augmentation", "tau", "aggregation", "split"],
+    ids=["augmentation", "cleanup", "tau", "aggregation", "split"],
 )
 def test_a_changed_setting_reruns_what_uses_it(tiny_run, tiny_config, tmp_path, change, expected):
     """Of `sound` alone: `released` is left as it is."""

@@ -29,22 +29,33 @@ CHARTS = {
 # Library modules that each stage's results depend on, itself and by import (tests/unit/test_project.py
 # holds the list to the imports). They are inputs of the stage's rules, so that an edit reruns them.
 LIBRARY = {
-    "phantom": ["phantom", "volumes", "files"],
-    "download": ["download", "files"],
-    "slices": ["slices", "volumes", "png", "files"],
-    "labels": ["apta", "labels", "slices", "volumes", "png", "files"],
-    "describe": ["survey", "labels", "slices", "volumes", "files"],
+    "phantom": ["phantom", "volumes", "headers", "files"],
+    "download": ["download", "headers", "files"],
+    "slices": ["slices", "volumes", "headers", "png", "files"],
+    "labels": ["apta", "labels", "slices", "volumes", "headers", "png", "files"],
+    "describe": ["survey", "labels", "slices", "volumes", "headers", "files"],
     "dataset": ["audit", "survey", "dataset", "publish", "labels", "slices", "files"],
-    "contact_sheet": ["figures", "png", "volumes", "files"],
-    "fidelity": ["audit", "survey", "dataset", "figures", "png", "labels", "slices", "volumes", "files"],
-    "draw_data": ["figures", "labels", "slices", "volumes", "png", "files"],
+    "contact_sheet": ["figures", "png", "volumes", "headers", "files"],
+    "fidelity": ["audit", "survey", "dataset", "figures", "png", "labels", "slices", "volumes", "headers", "files"],
+    "draw_data": ["figures", "labels", "slices", "volumes", "headers", "png", "files"],
     "colour_labels": ["labels", "slices", "png", "files"],
     "weights": ["weights", "png", "files"],
     "manifest": ["weights", "dataset", "files"],
     "split": ["splits", "weights", "files"],
     "train": ["training", "networks", "losses", "batches", "splits", "weights", "slices", "png", "device", "files"],
-    "predict": ["prediction", "batches", "slices", "volumes", "png", "device", "files"],
-    "evaluate": ["evaluation", "instances", "metrics", "batches", "labels", "slices", "volumes", "png", "files"],
+    "predict": ["prediction", "batches", "slices", "volumes", "headers", "png", "device", "files"],
+    "evaluate": [
+        "evaluation",
+        "instances",
+        "metrics",
+        "batches",
+        "labels",
+        "slices",
+        "volumes",
+        "headers",
+        "png",
+        "files",
+    ],
     "leakage": ["leakage", "evaluation", "prediction", "metrics", "batches", "slices", "png", "files"],
     "tables": ["tables", "publish", "evaluation", "intervals", "metrics", "weights", "files"],
     "compare": ["comparison", "tables", "publish", "evaluation", "intervals", "metrics", "weights", "files"],
@@ -218,6 +229,10 @@ def get_overview(wildcards):
 
 def get_tau(wildcards):
     return EXPERIMENTS[wildcards.experiment]["evaluation"]["tau"]
+
+
+def get_cleanup(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["cleanup"]
 
 
 def get_network_grid(wildcards):

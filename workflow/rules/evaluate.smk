@@ -16,6 +16,7 @@ rule predict:
         pictures=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions"),
         volumes=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/volumes"),
         table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
+        cleanup="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/cleanup.json",
     log:
         "results/logs/predict/{experiment}/{sequence}/{fold}-{seed}.log",
     benchmark:
@@ -31,6 +32,7 @@ rule predict:
         slice_folder=get_slice_folder,
         label_folder=get_label_folder,
         canvas_size=get_canvas_size,
+        cleanup=get_cleanup,
     script:
         "../scripts/predict.py"
 
@@ -112,6 +114,7 @@ use rule predict as predict_across with:
         ),
         volumes=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/volumes"),
         table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/predictions.csv",
+        cleanup="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/cleanup.json",
     log:
         "results/logs/predict_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.log",
     benchmark:

@@ -9,6 +9,7 @@ def main(snakemake):
     # on the CPU wherever the network was trained: the GPU stays free for training, and masks come out the same
     device.choose("cpu", snakemake.threads)
     import json
+    import logging
     from itertools import groupby
     from pathlib import Path
 
@@ -16,25 +17,40 @@ def main(snakemake):
 
     from lumbarflow import CLASSES, batches, files, png, prediction, volumes
 
-    about = files.read_json(snakemake.input.about)
-    settings, params = about["settings"], snakemake.params
+    settings, params = files.read_json(snakemake.input.about)["settings"], snakemake.params
     model = prediction.load(snakemake.input.model)
+    grid = (settings["network"]["image_size"], settings["network"]["resize"])
     rows = files.read_csv(snakemake.input.split)
+    groups = [(volume, list(group)) for volume, group in groupby(rows, key=lambda row: row["volume"])]
     tables = {Path(path).stem: path for path in snakemake.input.slices}
     folders = {name: Path(snakemake.output[name]) for name in ("pictures", "volumes")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
+
+    def segment(group):
+        images = batches.load_images(group, params.slice_folder, *grid)
+        truths = batches.load_masks(group, params.label_folder, *grid)
+        return prediction.probabilities(model, images, settings["normalisation"]), truths
+
+    def validated():
+        for volume, group in groups:
+            if any(row["subset"] == "validation" for row in group):
+                p, truths = segment(group)
+                source = files.read_csv(tables[volume])[0]
+                spacing = volumes.Geometry(**json.loads(source["geometry"])).canonical_spacing()
+                spacing = prediction.network_spacing(source, spacing, params.canvas_size, grid[0])
+                yield prediction.decide(p), truths, spacing
+
+    smallest = prediction.choose_smallest(list(validated()), params.cleanup) if params.cleanup else {}
+    files.write_json(snakemake.output.cleanup, smallest)
+    logging.info("components kept from so many mm3 on: %s", smallest or "all")
     table = []
-    for volume, group in groupby(rows, key=lambda row: row["volume"]):
-        group = list(group)
+    for volume, group in groups:
         if not any(row["subset"] == "test" for row in group):
             continue
         if params.kind == "slice":  # the other slices of the volume are in training
             group = [row for row in group if row["subset"] == "test"]
-        grid = (settings["network"]["image_size"], settings["network"]["resize"])
-        images = batches.load_images(group, params.slice_folder, *grid)
-        p = prediction.probabilities(model, images, settings["normalisation"])
-        truths = batches.load_masks(group, params.label_folder, *grid)
+        p, truths = segment(group)
         for row, probability, truth in zip(group, p, truths, strict=True):
             entry = {key: row[key] for key in ("volume", "patient", "sequence", "index", "mask_sha256")}
             entry["scored"] = row["subset"] == "test"
@@ -48,7 +64,8 @@ def main(snakemake):
             source = files.read_csv(tables[volume])
             planes = [prediction.on_source(q, row, params.canvas_size) for q, row in zip(p, source, strict=True)]
             geometry = volumes.Geometry(**json.loads(source[0]["geometry"]))
-            volumes.write(folders["volumes"] / f"{volume}.mha", np.stack(planes), geometry)
+            masks = prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest)
+            volumes.write(folders["volumes"] / f"{volume}.mha", masks, geometry)
     files.write_csv(snakemake.output.table, table, list(table[0]))
 
 

@@ -12,6 +12,7 @@ import requests
 
 from . import DataError
 from .files import replacing
+from .headers import LIMIT
 
 VOLUME = re.compile(r"[A-Za-z0-9]+_(t1|t2|t2_SPACE)\.mha")
 
@@ -72,6 +73,11 @@ def _wanted(archive, member):
     path = PurePosixPath(member.filename)
     if path.is_absolute() or ".." in path.parts or "\\" in member.filename or stat.S_ISLNK(member.external_attr >> 16):
         raise DataError(f"{archive}: holds the unsafe entry {member.filename!r}; do not use this archive")
+    if member.file_size > LIMIT:
+        raise DataError(
+            f"{archive}: {member.filename!r} would unpack to {member.file_size} bytes; expected volumes of at most "
+            f"{LIMIT >> 20} MiB; do not use this archive"
+        )
     if member.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts:
         return False
     if not VOLUME.fullmatch(path.name):

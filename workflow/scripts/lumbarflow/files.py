@@ -62,10 +62,12 @@ def read_csv(path):
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            columns, rows = reader.fieldnames, list(reader)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text ({error.reason}); save it as UTF-8 CSV") from None
-    if not reader.fieldnames:
+    except csv.Error as error:
+        raise DataError(f"{path}: is not sound CSV ({error}); save it as UTF-8 CSV") from None
+    if not columns:
         raise DataError(f"{path}: is empty; expected a CSV file with a header line")
     return rows
 

@@ -1,5 +1,6 @@
 """Slices and class masks as 8-bit PNG files."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,11 @@ import numpy as np
 
 from . import DataError
 from .files import replacing, sha256
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST = (
+    4096  # pixels a side, as in the config's schema: more is no slice of ours, but a file that unpacks to gigabytes
+)
 
 
 def write(path, array):
@@ -35,6 +41,8 @@ def read(path, digest=None):
         raise DataError(f"{path}: is missing; delete the .csv of the same name and run again") from None
     if digest and sha256(content) != digest:
         raise DataError(f"{path}: is not the file its table describes; delete it and its .csv and run again")
+    if content[:8] == SIGNATURE and max(struct.unpack(">2I", content[16:24].ljust(8, b"\0"))) > LARGEST:
+        raise DataError(f"{path}: claims more than {LARGEST} pixels a side; delete it and run again")
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint8 or array.ndim != 2:
         raise DataError(f"{path}: expected an 8-bit single-channel PNG; delete it and run again")

@@ -1,6 +1,7 @@
 """Applying a trained network to slices."""
 
 import numpy as np
+from scipy import ndimage
 
 from . import CLASSES, DataError
 from .batches import predict
@@ -50,3 +51,53 @@ def on_source(p, row, canvas_size):
     placement = Placement.of(row)
     plane = (int(row["source_height"]), int(row["source_width"]))
     return decide(to_source(p, placement, canvas_size, plane))
+
+
+def network_spacing(row, spacing, canvas_size, size):
+    """Millimetres a slice, a row and a column of the network grid `size`, which spans the canvas of a slices.csv row;
+    spacing: the same of the source volume."""
+    steps = [spacing[0]]
+    for axis, name in enumerate(("height", "width")):
+        mm = spacing[1 + axis] * int(row[f"source_{name}"]) / int(row[name])  # a pixel of the canvas
+        steps.append(mm * canvas_size[axis] / size[axis])
+    return tuple(steps)
+
+
+def without_small(mask, least):
+    """A copy of a boolean mask [slices, H, W] without its components, voxels joined by their faces, of fewer than
+    `least` voxels."""
+    found, count = ndimage.label(mask)
+    sizes = np.bincount(found.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return (sizes >= max(least, 1))[found]
+
+
+def clean(classes, spacing, smallest):
+    """A copy of class masks uint8 [slices, H, W] in which components of too small a volume are background.
+
+    spacing: mm a voxel; smallest: {class: mm3}.
+    """
+    cleaned = classes.copy()
+    for name, volume in smallest.items():
+        mask = classes == CLASSES.index(name)
+        cleaned[mask & ~without_small(mask, volume / np.prod(spacing))] = 0
+    return cleaned
+
+
+def choose_smallest(volumes, candidates):
+    """For each foreground class the smallest component (mm3) to keep: the candidate, or 0, with the best Dice pooled
+    over the volumes, the first of equals.
+
+    volumes: (predicted uint8 [slices, H, W], truth alike, spacing in mm) of patients who are not tested.
+    """
+    chosen = {}
+    for k, name in enumerate(CLASSES[1:], 1):
+        scores = []
+        for candidate in sorted({0, *candidates}):
+            sums = np.zeros(2)
+            for predicted, truth, spacing in volumes:
+                kept = without_small(predicted == k, candidate / np.prod(spacing))
+                sums += 2 * (kept & (truth == k)).sum(), kept.sum() + (truth == k).sum()
+            scores.append((sums[0] / max(sums[1], 1), -candidate))
+        chosen[name] = -max(scores)[1]
+    return chosen

@@ -5,25 +5,22 @@ towards Left, Inferior and Posterior: `array[i]` is a sagittal slice as a radiol
 head up, face to the left.
 """
 
-import gzip
 import itertools
 import logging
-import math
 import os
-import struct
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from . import DataError
+from . import DataError, headers
 from .files import replacing
 
 # Physical directions (ITK's patient space: x to Left, y to Posterior, z to Superior) of the
 # canonical axes: (patient axis, sign).
 CANONICAL = ((0, 1), (2, -1), (1, 1))
+LONGEST, FARTHEST = 100, 100_000  # mm: of a step between voxels, of an origin from the scanner's
 LETTERS = ("RL", "AP", "IS")  # the two ends of each patient axis
 
 
@@ -72,6 +69,21 @@ class Geometry:
             changes["direction"] = tuple(cosines.ravel())
         return replace(self, **{name: tuple(value) for name, value in changes.items() if value is not None})
 
+    def check(self, path):
+        """Raise DataError, naming the file, for a grid that no scanner makes."""
+        spacing, cosines = np.array(self.spacing), np.array(self.direction).reshape(3, 3)
+        if not (
+            np.isfinite([*self.spacing, *self.origin, *self.direction]).all()
+            and ((spacing > 0) & (spacing <= LONGEST)).all()
+            and np.abs(self.origin).max() <= FARTHEST
+            and np.allclose(cosines.T @ cosines, np.eye(3), atol=0.01)
+        ):
+            raise DataError(
+                f"{path}: its header places it at {self}; expected spacings above 0 and up to {LONGEST} mm, an origin "
+                f"within {FARTHEST} mm, and directions at right angles; repair the header, or tell what is right "
+                "under `overrides`"
+            )
+
     def canonical_spacing(self):
         return tuple(self.spacing[stored] for stored, _ in self.axes())
 
@@ -104,8 +116,11 @@ def _reader(path):
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
+    headers.check(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    # no other format under this name
+    reader.SetImageIO("NiftiImageIO" if path.name.endswith((".nii", ".nii.gz")) else "MetaImageIO")
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
@@ -131,25 +146,6 @@ def _unreadable(path, error):
     )
 
 
-def _check_nifti(path):
-    """Raise DataError where a NIfTI file is shorter than its header says; ITK would fill up with zeros."""
-    with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
-        try:
-            header = file.read(348)
-            order = "<" if struct.unpack("<i", header[:4])[0] == 348 else ">"
-            dimensions = struct.unpack(order + "8h", header[40:56])
-            bits = struct.unpack(order + "h", header[72:74])[0]
-            expected = int(struct.unpack(order + "f", header[108:112])[0])  # where the voxels begin
-            expected += math.prod(dimensions[1 : 1 + dimensions[0]]) * bits // 8
-            found = len(header)
-            while chunk := file.read(1 << 20):
-                found += len(chunk)
-        except (EOFError, OSError, zlib.error, struct.error) as error:
-            raise _unreadable(path, error) from None
-    if found < expected:
-        raise _unreadable(path, f"{found} bytes, expected {expected}")
-
-
 def _read_series(folder):
     """The one DICOM series of a folder, its slices in order, as an ITK image. Raises DataError."""
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
@@ -160,10 +156,14 @@ def _read_series(folder):
             + (f"{len(series)} series ({names}); give each a folder of its own" if series else "none")
         )
     files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    first = sitk.ImageFileReader()
+    first.SetFileName(files[0])
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(files)
     reader.MetaDataDictionaryArrayUpdateOn()
     try:
+        first.ReadImageInformation()
+        headers.check_size(folder, [*first.GetSize()[:2], len(files)], 8)
         image = reader.Execute()
         positions = [reader.GetMetaData(i, "0020|0032") for i in range(len(files))]
     except RuntimeError as error:
@@ -191,8 +191,6 @@ def read(path, override=None):
         image = _read_series(path)
     else:
         reader = _reader(path)
-        if str(path).endswith((".nii", ".nii.gz")):
-            _check_nifti(path)
         try:
             image = reader.Execute()
         except RuntimeError as error:
@@ -202,6 +200,7 @@ def read(path, override=None):
     geometry = _geometry(image)
     if override:
         geometry = geometry.corrected(**override)
+    geometry.check(path)
     # ITK's arrays run z, y, x: stored axis a is array axis 2 - a
     array = sitk.GetArrayFromImage(image).transpose([2 - stored for stored, _ in geometry.axes()])
     array = np.flip(array, [axis for axis, (_, flipped) in enumerate(geometry.axes()) if flipped])
