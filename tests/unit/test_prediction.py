@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lumbarflow import prediction
+from lumbarflow import png, prediction
 
 
 def box(shape, *corners):
@@ -61,6 +61,51 @@ def test_the_smallest_kept_is_what_suits_each_class():
         "spinal_canal": 0,
         "ivd": 0,
     }
+
+
+ROW = {"source_height": 64, "source_width": 64, "top": 0, "left": 0, "height": 128, "width": 128}
+
+
+def test_views_lie_evenly_between_each_other():
+    assert prediction.offsets(1) == [(0, 0)]
+    assert prediction.offsets(2) == [(-0.25, -0.25), (-0.25, 0.25), (0.25, -0.25), (0.25, 0.25)]
+
+
+def store(folder, canvas):
+    digest = png.write(folder / "1_t1/000.png", canvas)
+    return {"volume": "1_t1", "index": "0", "image_sha256": digest}
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (0.25, -0.25), (-0.5, 0.25)])
+def test_a_moved_view_goes_back_to_where_it_was(tmp_path, offset):
+    """A ramp is seen higher by as much as the grid is moved, and comes back in its place."""
+    y, x = np.mgrid[:128, :128]
+    row = store(tmp_path, (y + x // 2).astype(np.uint8))
+    (still,), (moved,) = (prediction.load_view([row], tmp_path, (32, 32), "area", o) for o in ((0, 0), offset))
+    step = np.mean(moved[4:-4, 4:-4].astype(float) - still[4:-4, 4:-4])
+    assert step == pytest.approx(4 * (offset[0] + offset[1] / 2), abs=0.5)  # greys are whole numbers
+    there, back = (
+        prediction.on_source(view[..., None].astype(np.float32), ROW, (128, 128), o)
+        for view, o in ((still, (0, 0)), (moved, offset))
+    )
+    np.testing.assert_allclose(back[8:-8, 8:-8], there[8:-8, 8:-8], atol=1.1)
+
+
+def test_four_views_see_more_than_one(tmp_path):
+    """With a network that knows each pixel's majority, edges on the finer source come out better."""
+    y, x = np.mgrid[:128, :128]
+    canvas = ((y // 2 - 31.5) ** 2 + (x // 2 - 30) ** 2 < 19**2).astype(np.uint8)  # a disc on the 64 x 64 source
+    row = store(tmp_path, canvas * 255)
+
+    def error(views):
+        total = 0
+        for offset in prediction.offsets(views):
+            (view,) = prediction.load_view([row], tmp_path, (32, 32), "area", offset)
+            p = np.stack([view <= 127, view > 127], -1).astype(np.float32)
+            total = total + prediction.on_source(p, ROW, (128, 128), offset)
+        return (prediction.decide(total) != canvas[::2, ::2]).sum()
+
+    assert error(2) < 0.7 * error(1)
 
 
 def test_spacing_of_the_network_grid():

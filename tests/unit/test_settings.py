@@ -61,7 +61,11 @@ def test_the_released_protocol_is_the_papers(config):
         (["experiments", "sound", "split", "validation"], "test", r"only the experiment named released"),
         (["experiments", "released", "also_test"], ["t2"], r"released\.also_test: slices of another sequence"),
         (["experiments", "sound", "folds"], [7], r"there is no fold 7"),
-        (["experiments", "released", "cleanup"], [100], r"released\.cleanup: what to drop is chosen on whole volumes"),
+        (
+            ["experiments", "released", "prediction", "cleanup"],
+            [100],
+            r"released\.prediction\.cleanup: what to drop is chosen on whole volumes",
+        ),
         (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
         (["experiments", "gamma-04"], {}, r"config\.experiments: 'gamma-04' does not match.*letters, digits and _"),
         (["device"], "tpu", r"config\.device: 'tpu' is not one of"),

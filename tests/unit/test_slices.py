@@ -65,7 +65,10 @@ def round_trip(classes, spacing, size, fit):
     row = {**dataclasses.asdict(place), "source_height": classes.shape[1], "source_width": classes.shape[2]}
     canvases = [slices.to_canvas(plane, place, size, "nearest") for plane in classes]
     return np.stack(
-        [prediction.on_source((c[..., None] == np.arange(4)).astype(np.float32), row, size) for c in canvases]
+        [
+            prediction.decide(prediction.on_source((c[..., None] == np.arange(4)).astype(np.float32), row, size))
+            for c in canvases
+        ]
     )
 
 

@@ -14,8 +14,9 @@ LOSS = {
     "focal_reduction": "mean",
     "dice_over": "joint",
 }
-STILL = {"rotation": 0, "scale": 0, "shift": 0, "elastic": 0, "gamma": 0, "noise": 0, "flip": 0}
-MOVED = {"rotation": 8, "scale": 0.1, "shift": 0.05, "elastic": 0.03, "gamma": 0.3, "noise": 0.03, "flip": 0}
+STILL = {"rotation": 0, "scale": 0, "shift": 0, "elastic": 0, "gamma": 0, "shading": 0, "noise": 0, "flip": 0}
+MOVED = {"rotation": 8, "scale": 0.1, "shift": 0.05, "elastic": 0.03, "gamma": 0.3, "shading": 0.3}
+MOVED |= {"noise": 0.03, "flip": 0}
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,15 @@ def test_image_and_mask_move_together(moved):
     np.testing.assert_array_equal(image, again[0])
     untouched = batches.augment(mask * 200, mask, np.random.default_rng(3), **STILL)
     np.testing.assert_array_equal(untouched[1], mask)
+
+
+def test_shading_is_smooth_and_moves_nothing():
+    image = np.full((64, 48), 100, np.uint8)
+    shaded, mask = batches.augment(image, image, np.random.default_rng(1), **{**STILL, "shading": 0.5})
+    np.testing.assert_array_equal(mask, image)
+    assert shaded.std() > 5
+    assert np.abs(np.log(shaded / 100)).max() < 0.8  # the cubic between the knots overshoots a little
+    assert max(np.abs(np.diff(np.log(shaded), axis=axis)).max() for axis in (0, 1)) < 0.1
 
 
 def test_precision():

@@ -106,8 +106,8 @@ def test_a_mask_without_labels_is_kept_out_and_no_error(tiny_config, workflow, d
     arguments = ("--configfile", tiny_config, "--config", f"root={data}", "sequences=[t1]", "run=[sound]")
     output = workflow(*arguments, "--until", "manifest", "fidelity", "contact_sheet").stdout
     assert "holds no label; the filter leaves its images out" in output
-    manifest = rows(workflow.results / "manifests/sound/lut/paper/t1.csv")
-    assert {row["reason"] for row in manifest if row["volume"] == "2_t1"} == {"fewer than 4 classes"}
+    manifest = rows(workflow.results / "manifests/sound/lut/labelled/t1.csv")
+    assert {row["reason"] for row in manifest if row["volume"] == "2_t1"} == {"fewer than 2 classes"}
 
 
 def test_the_fidelity_table_follows_from_the_pictures(tiny_run):

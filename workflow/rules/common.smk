@@ -80,6 +80,15 @@ def get_source(*parts):
     return os.path.relpath(os.path.join(workflow.basedir, "workflow", *parts))
 
 
+def grow(amount):
+    """A resource that doubles with each retry of a job: what was killed for want of it gets more."""
+
+    def get(wildcards, attempt):
+        return amount * 2 ** (attempt - 1)
+
+    return get
+
+
 def get_library(stage):
     return [get_source("scripts", "lumbarflow", f"{module}.py") for module in ("__init__", "job", *LIBRARY[stage])]
 
@@ -231,8 +240,8 @@ def get_tau(wildcards):
     return EXPERIMENTS[wildcards.experiment]["evaluation"]["tau"]
 
 
-def get_cleanup(wildcards):
-    return EXPERIMENTS[wildcards.experiment]["cleanup"]
+def get_prediction(wildcards):
+    return EXPERIMENTS[wildcards.experiment]["prediction"]
 
 
 def get_network_grid(wildcards):

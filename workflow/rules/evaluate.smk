@@ -25,14 +25,14 @@ rule predict:
         "../../envs/train-cpu.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=grow(4000),
+        runtime=grow(120),
     params:
         kind=get_split_kind,
         slice_folder=get_slice_folder,
         label_folder=get_label_folder,
         canvas_size=get_canvas_size,
-        cleanup=get_cleanup,
+        prediction=get_prediction,
     script:
         "../scripts/predict.py"
 
@@ -57,8 +57,8 @@ rule evaluate:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=grow(4000),
+        runtime=grow(120),
     params:
         tau=get_tau,
         grid=get_network_grid,
@@ -87,8 +87,8 @@ rule leakage:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         kind=get_split_kind,
         tau=get_tau,

@@ -32,6 +32,16 @@ def main(snakemake):
         truths = batches.load_masks(group, params.label_folder, *grid)
         return prediction.probabilities(model, images, settings["normalisation"]), truths
 
+    def on_source(group, source):
+        """Probabilities on each source plane: the mean of what the network says on grids moved by less than a pixel."""
+        size, offsets = params.canvas_size, prediction.offsets(params.prediction["views"])
+        total = 0
+        for offset in offsets:
+            images = prediction.load_view(group, params.slice_folder, *grid, offset)
+            pairs = zip(prediction.probabilities(model, images, settings["normalisation"]), source, strict=True)
+            total = total + np.stack([prediction.on_source(p, row, size, offset) for p, row in pairs])
+        return total / len(offsets)
+
     def validated():
         for volume, group in groups:
             if any(row["subset"] == "validation" for row in group):
@@ -41,7 +51,8 @@ def main(snakemake):
                 spacing = prediction.network_spacing(source, spacing, params.canvas_size, grid[0])
                 yield prediction.decide(p), truths, spacing
 
-    smallest = prediction.choose_smallest(list(validated()), params.cleanup) if params.cleanup else {}
+    candidates = params.prediction["cleanup"]
+    smallest = prediction.choose_smallest(list(validated()), candidates) if candidates else {}
     files.write_json(snakemake.output.cleanup, smallest)
     logging.info("components kept from so many mm3 on: %s", smallest or "all")
     table = []
@@ -62,7 +73,7 @@ def main(snakemake):
             table.append(entry)
         if params.kind != "slice":
             source = files.read_csv(tables[volume])
-            planes = [prediction.on_source(q, row, params.canvas_size) for q, row in zip(p, source, strict=True)]
+            planes = [prediction.decide(q) for q in on_source(group, source)]
             geometry = volumes.Geometry(**json.loads(source[0]["geometry"]))
             masks = prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest)
             volumes.write(folders["volumes"] / f"{volume}.mha", masks, geometry)

@@ -76,11 +76,12 @@ def _normalise_locally(image):
     return image / np.sqrt(variance + FLAT**2)
 
 
-def augment(image, mask, rng, rotation, scale, shift, elastic, gamma, noise, flip):
+def augment(image, mask, rng, rotation, scale, shift, elastic, gamma, shading, noise, flip):
     """Randomly move one uint8 slice and its class mask together, and change the greys.
 
     rotation: degrees; scale, shift, gamma: relative; elastic: share of the height by which the knots of
-    a coarse grid move, the pixels between them smoothly; noise: share of the grey range. Each is the
+    a coarse grid move, the pixels between them smoothly; shading: logarithm of the factors at the knots of a
+    coarser grid, smooth between them, as coils shade a picture; noise: share of the grey range. Each is the
     half-width of a uniform draw (of noise: the largest standard deviation). flip: how often front and
     back are exchanged. Returns (float32, uint8).
     """
@@ -104,6 +105,9 @@ def augment(image, mask, rng, rotation, scale, shift, elastic, gamma, noise, fli
     if flip and rng.random() < flip:
         image, mask = image[:, ::-1], mask[:, ::-1]
     image = 255 * (image / 255) ** np.exp(rng.uniform(-gamma, gamma))
+    if shading:
+        knots = rng.uniform(-shading, shading, (4, 3)).astype(np.float32)
+        image *= np.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
     image += rng.standard_normal(image.shape, np.float32) * rng.uniform(0, noise) * 255
     return image, mask
 

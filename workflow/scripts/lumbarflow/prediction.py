@@ -1,11 +1,15 @@
 """Applying a trained network to slices."""
 
+import itertools
+from dataclasses import replace
+
+import cv2
 import numpy as np
 from scipy import ndimage
 
-from . import CLASSES, DataError
-from .batches import predict
-from .slices import Placement, to_source
+from . import CLASSES, DataError, png
+from .batches import predict, slice_path
+from .slices import Placement, resize, to_source
 
 NOTHING = 255  # in a mask of p > 0.5: no class reaches it
 
@@ -46,11 +50,33 @@ def soft_sums(p, truth):
     }
 
 
-def on_source(p, row, canvas_size):
-    """Class mask uint8 on the source plane of a slices.csv row, from probabilities on the network grid."""
+def offsets(views):
+    """Shifts (rows, columns), in pixels of the network grid, of views x views grids that lie evenly between each other:
+    together they sample a plane that many times as finely in each direction."""
+    steps = [(i + 0.5) / views - 0.5 for i in range(views)]
+    return list(itertools.product(steps, steps))
+
+
+def load_view(rows, folder, size, how, offset):
+    """Slices of split rows as uint8 [N, H, W] on the network grid moved by `offset`, in its own pixels."""
+    images = np.empty((len(rows), *size), np.uint8)
+    for image, row in zip(images, rows, strict=True):
+        canvas = png.read(slice_path(folder, row), row["image_sha256"])
+        down, right = (move * have / want for move, have, want in zip(offset, canvas.shape, size, strict=True))
+        matrix = np.float32([[1, 0, -right], [0, 1, -down]])
+        moved = cv2.warpAffine(canvas, matrix, canvas.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        image[:] = resize(moved, size, how)
+    return images
+
+
+def on_source(p, row, canvas_size, offset=(0, 0)):
+    """Class probabilities float32 [H, W, 4] on the source plane of a slices.csv row, from those on the network grid,
+    which lies moved by `offset` of its pixels."""
     placement = Placement.of(row)
+    down, right = (move * have / want for move, have, want in zip(offset, canvas_size, p.shape, strict=False))
+    placement = replace(placement, top=placement.top - down, left=placement.left - right)
     plane = (int(row["source_height"]), int(row["source_width"]))
-    return decide(to_source(p, placement, canvas_size, plane))
+    return to_source(p, placement, canvas_size, plane)
 
 
 def network_spacing(row, spacing, canvas_size, size):

@@ -106,10 +106,11 @@ def load(config, folder):
                 f"config.experiments.{name}.also_test: slices of another sequence show patients that a split of slices "
                 "has in training; use split.kind patient or official, or leave also_test empty"
             )
-        if settings["cleanup"] and (split["kind"] == "slice" or split["validation"] == "test"):
+        unseen = split["kind"] != "slice" and split["validation"] == "own"
+        if settings["prediction"]["cleanup"] and not unseen:
             raise DataError(
-                f"config.experiments.{name}.cleanup: what to drop is chosen on whole volumes of validation patients, "
-                "which this split does not have; use split.kind patient or official, or leave cleanup empty"
+                f"config.experiments.{name}.prediction.cleanup: what to drop is chosen on whole volumes of validation "
+                "patients, which this split does not have; use split.kind patient or official, or leave cleanup empty"
             )
         beyond = [fold for fold in settings["folds"] if fold >= split["parts"]]
         if beyond:
