@@ -23,8 +23,8 @@ rule describe_volume:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=15,
+        mem_mb=grow(1500),
+        runtime=grow(15),
     params:
         image=get_stored_image,
         mask=get_stored_mask,
@@ -64,8 +64,8 @@ rule dataset_table:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=15,
+        mem_mb=grow(1000),
+        runtime=grow(15),
     params:
         folder=subpath(output.colours, parent=True),
     script:
@@ -93,8 +93,8 @@ rule contact_sheet:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grow(1000),
+        runtime=grow(30),
     script:
         "../scripts/contact_sheet.py"
 
@@ -134,8 +134,8 @@ rule draw_data:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=grow(1500),
+        runtime=grow(30),
     params:
         canvas_size=lookup("slices/{slices}/size", within=config),
         sources=get_stored_masks,
@@ -170,8 +170,8 @@ rule fidelity:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=grow(1500),
+        runtime=grow(60),
     params:
         recipe=get_label_recipe,
         canvas_size=lookup("slices/{slices}/size", within=config),
@@ -201,8 +201,8 @@ rule fidelity_table:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=15,
+        mem_mb=grow(1000),
+        runtime=grow(15),
     script:
         "../scripts/apta_fidelity.py"
 
@@ -223,8 +223,8 @@ rule colour_labels:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=15,
+        mem_mb=grow(500),
+        runtime=grow(15),
     script:
         "../scripts/colour_labels.py"
 

@@ -18,8 +18,8 @@ if config["root"] == "phantom" and not config["sheet"]:
             "../../envs/base.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=30,
+            mem_mb=grow(1000),
+            runtime=grow(30),
         params:
             **config["phantom"],
             root=subpath(output.overview, parent=True),
@@ -44,8 +44,8 @@ if "download" in config:
             "../../envs/base.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=600,
+            mem_mb=grow(1000),
+            runtime=grow(600),
         params:
             **config["download"],
             root=config["root"],

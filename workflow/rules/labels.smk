@@ -19,8 +19,8 @@ rule label_slices:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=15,
+        mem_mb=grow(1500),
+        runtime=grow(15),
     params:
         recipe=get_label_recipe,
         source=get_stored_mask,

@@ -18,8 +18,8 @@ rule class_weights:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=15,
+        mem_mb=grow(500),
+        runtime=grow(15),
     params:
         pictures=subpath(input.labels, strip_suffix=".csv"),
     script:
@@ -41,8 +41,8 @@ rule manifest:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=15,
+        mem_mb=grow(500),
+        runtime=grow(15),
     params:
         filter=get_filter,
     script:

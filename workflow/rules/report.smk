@@ -79,8 +79,8 @@ rule make_tables:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=grow(4000),
+        runtime=grow(30),
     params:
         experiments=list(get_manifests().values()),
         evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
@@ -115,8 +115,8 @@ rule compare:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=grow(4000),
+        runtime=grow(30),
     params:
         settings=EXPERIMENTS,
         ladder=config["ladder"],
@@ -149,8 +149,8 @@ rule cross_table:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=grow(4000),
+        runtime=grow(30),
     params:
         evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
     script:
@@ -235,8 +235,8 @@ rule draw_run:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grow(2000),
+        runtime=grow(30),
     params:
         slice_folder=get_slice_folder,
         label_folder=get_label_folder,
@@ -266,8 +266,8 @@ rule draw_network:
         "../../envs/train-cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=grow(2000),
+        runtime=grow(15),
     script:
         "../scripts/draw_network.py"
 
@@ -297,7 +297,7 @@ rule draw_comparisons:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=grow(2000),
+        runtime=grow(15),
     script:
         "../scripts/draw_comparisons.py"

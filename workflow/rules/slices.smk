@@ -18,8 +18,8 @@ rule extract_slices:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=15,
+        mem_mb=grow(1500),
+        runtime=grow(15),
     params:
         recipe=get_slice_recipe,
         source=get_stored_image,

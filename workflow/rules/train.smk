@@ -18,8 +18,8 @@ rule split:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=15,
+        mem_mb=grow(500),
+        runtime=grow(15),
     params:
         split=get_setting("split"),
         patients=get_patient_order,
@@ -47,8 +47,8 @@ rule train:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=720,
+        mem_mb=grow(8000),
+        runtime=grow(720),
     params:
         settings=get_setting("normalisation", "network", "loss", "augmentation", "training", "split"),
         slice_folder=get_slice_folder,
