@@ -1,8 +1,10 @@
 """What all tests share: where things are, and a way to run the real workflow."""
 
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,29 +48,35 @@ def write_dicom(image, folder, series="1.2.3"):
 class Workflow:
     """The real workflow in a folder of its own."""
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, folder, source=ROOT):
+        self.folder, self.source = Path(folder), Path(source)
         self.results = self.folder / "results"
 
-    def __call__(self, *arguments, check=True):
-        """Run snakemake; returns the finished process with .stdout (both streams)."""
+    def start(self, *arguments, before=(), env=None, **options):
+        """Start snakemake, `before` in front of its command; returns the Popen, .stdout of both streams."""
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        process = subprocess.run(
+        return subprocess.Popen(
             [
-                *(sys.executable, "-m", "snakemake", *arguments, "--snakefile", ROOT / "Snakefile"),
-                *("--directory", self.folder, "--workflow-profile", ROOT / "profiles/default"),
+                *(*before, sys.executable, "-m", "snakemake", *arguments, "--snakefile", self.source / "Snakefile"),
+                *("--directory", self.folder, "--workflow-profile", self.source / "profiles/default"),
                 *("--cores", "2", "--resources", "gpu=1"),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env=environment,
-            cwd=ROOT,
+            env=environment if env is None else env,
+            cwd=self.source,
+            **options,
         )
+
+    def __call__(self, *arguments, check=True):
+        """Run snakemake; returns the finished process with .stdout (both streams)."""
+        process = self.start(*arguments)
+        output, _ = process.communicate()
         if check and process.returncode:
-            raise AssertionError(process.stdout[-6000:])
-        return process
+            raise AssertionError(output[-6000:])
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def files(self):
         """Bytes of every result by relative path, logs and timings apart."""
@@ -78,6 +86,23 @@ class Workflow:
             for path in sorted(self.results.rglob("*"))
             if path.is_file() and path.relative_to(self.results).parts[0] not in skip
         }
+
+    def agrees_with(self, other, ignore=()):
+        """Assert that every result is one of the other's, byte for byte; of trained networks, the weights."""
+        theirs, ours = other.files(), self.files()
+        assert len(ours) > 20
+        for name, content in ours.items():
+            if name.startswith(tuple(ignore)):
+                continue
+            if name.endswith(".keras"):  # a zip with dates and addresses in it: the weights count
+                assert _weights(content) == _weights(theirs[name]), name
+            else:
+                assert content == theirs[name], name
+
+
+def _weights(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read("model.weights.h5")
 
 
 @pytest.fixture
@@ -100,7 +125,7 @@ experiments:
     training: {epochs: 2}
   sound:
     split: {parts: 4}
-    cleanup: [500]
+    prediction: {cleanup: [500]}
 """
 
 

@@ -1,15 +1,88 @@
 """Frame around a script's main(): log file, progress, errors as one line."""
 
+import errno
 import logging
 import os
 import platform
 import resource
+import select
+import shlex
 import sys
+import threading
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import DataError
 from .files import locked
+
+SHELLS = ("bash", "sh", "dash")
+PACKAGES = (
+    "snakemake",
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "numba",
+    "opencv-python-headless",
+    "pandas",
+    "keras",
+    "tensorflow",
+)
+# what a disk says, and what to do about it
+DISK = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the limit on the size of files",
+    errno.EROFS: "choose another folder with --directory",
+    errno.EACCES: "choose another folder with --directory, or ask for the right to write",
+    errno.EPERM: "choose another folder with --directory, or ask for the right to write",
+}
+LISTED = 20  # input files named in a log
+
+
+def find_snakemake():
+    """(process id, command line) of what started this job, past the shell between; (None, "") without /proc."""
+    try:
+        process = os.getppid()
+        while Path(f"/proc/{process}/comm").read_text().strip() in SHELLS:
+            process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        words = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+        return process, shlex.join(words)
+    except OSError:
+        return None, ""
+
+
+def end_with(process):
+    """Kill this process as soon as that one has ended: an orphan would write on while the next run makes its files."""
+    try:
+        handle = os.pidfd_open(process)
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return
+
+    def wait():
+        select.select([handle], [], [])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _log_circumstances(log, snakemake, command):
+    log.info("rule %s, wildcards %s, %d threads", snakemake.rule, dict(snakemake.wildcards), snakemake.threads)
+    log.info("command %s", command)
+    log.info(
+        "in %s, Python %s on %s, process %d", os.getcwd(), platform.python_version(), platform.platform(), os.getpid()
+    )
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # an environment of less
+            continue
+    log.info("versions %s", ", ".join(f"{name} {number}" for name, number in found.items()))
+    log.info("params %s", dict(snakemake.params))
+    inputs = [str(path) for path in snakemake.input]
+    sizes = [f"{path} ({os.path.getsize(path)} bytes)" for path in inputs[:LISTED] if os.path.exists(path)]
+    log.info("%d inputs: %s%s", len(inputs), ", ".join(sizes), " ..." if len(inputs) > LISTED else "")
 
 
 def run(main, snakemake):
@@ -36,14 +109,21 @@ def run(main, snakemake):
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file])
     logging.captureWarnings(True)
     log = logging.getLogger("lumbarflow.job")
-    log.info("rule %s, wildcards %s, %d threads", snakemake.rule, dict(snakemake.wildcards), snakemake.threads)
-    log.info("Python %s on %s, process %d", platform.python_version(), platform.platform(), os.getpid())
-    log.info("params %s", dict(snakemake.params))
+    parent, command = find_snakemake()
+    end_with(parent)
+    _log_circumstances(log, snakemake, command)
     started = time.perf_counter()
     try:
         main(snakemake)
     except DataError as error:
         file.handle(log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), None))
+        sys.exit(1)
+    except OSError as error:
+        advice = DISK.get(error.errno)
+        text = f"{error.filename or 'results'}: cannot be written or read: {error.strerror}; {advice}, and run again"
+        file.handle(
+            log.makeRecord(log.name, logging.ERROR, "", 0, text if advice else "unexpected error", (), sys.exc_info())
+        )
         sys.exit(1)
     except Exception:
         # to the file alone: Snakemake shows the log of a failed job

@@ -217,4 +217,8 @@ def write(path, array, geometry):
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)
     with replacing(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        except RuntimeError as error:
+            logging.getLogger(__name__).info("ITK on %s: %s", path, error)
+            raise DataError(f"{path}: cannot be written; is the disk full, or the folder not yours?") from None

@@ -1,0 +1,188 @@
+"""Killed, out of disk, forbidden to write: the documented recovery ends in the bytes of an undisturbed run."""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Workflow
+
+# what the tiny run makes of one sequence and one experiment
+SMALL = ("--config", "sequences=[t1]", "run=[sound]")
+# what the rest of the tiny run adds to
+OTHERS = ("tables/", "figures/comparisons/", "phantom/overview.csv")
+PREPROCESSING = ("--until", "manifest")
+
+
+def descendants(process):
+    """Process ids below one, by /proc."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat[1])
+    found, new = set(), {process}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
+    return found
+
+
+def is_running(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(happened, process, seconds=120):
+    """Poll until it happened or the process ended; returns whether it happened."""
+    end = time.monotonic() + seconds
+    while not happened():
+        if process.poll() is not None:
+            return happened()
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.01)
+    return True
+
+
+def at_work(workflow):
+    """{rule: process id} of the jobs that are running, from their logs."""
+    found = {}
+    for path in (workflow.results / "logs").rglob("*.log"):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        said = re.search(r"rule (\w+),(?s:.*) process (\d+)$", text, re.M)
+        if said and is_running(int(said[2])):
+            found[said[1]] = int(said[2])
+    return found
+
+
+@pytest.mark.parametrize("victim", ["job", "snakemake"])
+def test_killed_once_in_every_stage(tiny_run, tiny_config, workflow, victim):
+    """One run, killed in each stage that is seen at work, each time taken up again as the README says."""
+    arguments = ("--configfile", tiny_config, *SMALL)
+    killed, jobs = set(), {}
+
+    def is_new():
+        jobs.clear()
+        jobs.update({rule: job for rule, job in at_work(workflow).items() if rule not in killed})
+        return bool(jobs)
+
+    while True:
+        process = workflow.start(*arguments)
+        if not wait_for(is_new, process):
+            break
+        rule, job = jobs.popitem()
+        killed.add(rule)
+        if victim == "job":
+            with contextlib.suppress(ProcessLookupError):  # it was quicker
+                os.kill(job, signal.SIGKILL)
+            process.communicate(timeout=300)
+        else:
+            children = descendants(process.pid)
+            process.kill()
+            process.communicate()
+            end = time.monotonic() + 10
+            while any(is_running(child) for child in children):  # no orphan writes on
+                assert time.monotonic() < end, children
+                time.sleep(0.05)
+            workflow(*arguments, "--unlock")
+    process.communicate()
+    assert {"phantom", "extract_slices", "label_slices", "train", "predict", "evaluate", "make_tables"} <= killed
+    assert "Nothing to be done" in workflow(*arguments).stdout
+    workflow.agrees_with(tiny_run, OTHERS)
+
+
+def test_killed_at_ten_moments_of_the_preprocessing(tiny_run, tiny_config, workflow):
+    arguments = ("--configfile", tiny_config, *SMALL, *PREPROCESSING)
+    moments = random.Random(4)
+    for _ in range(10):
+        process = workflow.start(*arguments)
+        if wait_for(lambda process=process: at_work(workflow), process):
+            time.sleep(moments.uniform(0, 2))
+        process.kill()
+        process.communicate()
+        workflow(*arguments, "--unlock")
+    workflow(*arguments)
+    workflow.agrees_with(tiny_run, OTHERS)
+    assert not list(workflow.results.rglob(".*.png"))
+
+
+def test_a_second_run_at_the_same_time_is_refused(tiny_config, workflow):
+    arguments = ("--configfile", tiny_config, *PREPROCESSING)
+    first = workflow.start(*arguments)
+    assert wait_for(lambda: at_work(workflow), first)
+    second = workflow(*arguments, check=False)
+    output, _ = first.communicate()
+    assert second.returncode != 0
+    assert "--unlock" in second.stdout
+    assert first.returncode == 0, output[-3000:]
+
+
+def limit_files():
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, -1))
+
+
+def test_a_full_disk(tiny_run, tiny_config, workflow):
+    """A limit on the size of files stands for it: the phantom's volumes are larger."""
+    arguments = ("--configfile", tiny_config, *SMALL, *PREPROCESSING)
+    process = workflow.start(*arguments, preexec_fn=limit_files)
+    output, _ = process.communicate()
+    assert process.returncode != 0
+    assert "cannot be written" in output, output[-3000:]
+    assert "Traceback" not in output.partition("phantom")[0]
+    workflow(*arguments)
+    workflow.agrees_with(tiny_run, OTHERS)
+
+
+# root may write anywhere: without these rights it is a user like any other
+HUMBLE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+
+
+def humble():
+    return () if os.geteuid() else HUMBLE
+
+
+def test_results_that_may_not_be_written(tiny_config, workflow):
+    workflow.results.mkdir()
+    (workflow.folder / ".snakemake").mkdir()
+    workflow.results.chmod(0o555)
+    try:
+        process = workflow.start("--configfile", tiny_config, *SMALL, "--until", "phantom", before=humble())
+        output, _ = process.communicate()
+    finally:
+        workflow.results.chmod(0o755)
+    assert process.returncode != 0
+    assert "Permission denied" in output
+    assert "results" in output
+
+
+def test_the_worst_of_days(tiny_run, tiny_config, tmp_path):
+    """No network, no home, no UTF-8, a source that cannot be written, and a path with all that shells stumble over."""
+    source = tmp_path / "read only" / "lumbarflow"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "results", "tests", "__pycache__"))
+    subprocess.run(["chmod", "-R", "a-w", source], check=True)
+    workflow = Workflow(tmp_path / 'it\'s "die Größe" $(touch sprung); & 1', source)
+    workflow.folder.mkdir()
+    environment = {name: os.environ[name] for name in ("PATH", "LUMBARFLOW_STRICT") if name in os.environ}
+    environment |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    before = (*(() if os.geteuid() else ("unshare", "--net")), *humble())
+    try:
+        process = workflow.start("--configfile", tiny_config, *SMALL, before=before, env=environment)
+        output, _ = process.communicate()
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", source], check=True)
+    assert process.returncode == 0, output[-5000:]
+    workflow.agrees_with(tiny_run, OTHERS)
+    assert not list(tmp_path.rglob("sprung"))
