@@ -1,0 +1,355 @@
+"""README, "What reruns when": each change plans exactly the jobs that its line names, on a finished run."""
+
+import ast
+import os
+import re
+import shutil
+from itertools import product
+
+import pytest
+import SimpleITK as sitk
+import yaml
+from conftest import ROOT, Workflow
+
+from lumbarflow import phantom
+
+SEQUENCES = ("t1", "t2_SPACE")
+EXPERIMENTS = ("released", "sound")
+RECIPES = {"released": "released apta", "sound": "sound lut"}  # slices and labels of each experiment
+
+FILTERS = {"released": "paper", "sound": "labelled"}
+
+
+# What each stage is, as "rule wildcards": written down from README and DAG, not taken from the rules.
+def jobs(*columns):
+    """Every combination of a rule (or several) and the values of its wildcards."""
+    return {" ".join(words) for words in product(*(c if isinstance(c, tuple) else (c,) for c in columns))}
+
+
+def describing(volume):
+    return jobs("describe_volume", volume) | {"dataset_table"}
+
+
+def extracting(volume, recipes=EXPERIMENTS):
+    return jobs("extract_slices", recipes, volume)
+
+
+def labelling(volume, recipes=("released apta", "released lut", "sound lut")):
+    used = tuple(recipe for recipe in recipes if recipe in RECIPES.values())
+    return jobs("label_slices", recipes, volume) | jobs("class_weights", used, volume)
+
+
+def fidelity(sequence):
+    return {f"fidelity released apta {sequence}", "fidelity_table"}
+
+
+def sheets(sequence, experiments=EXPERIMENTS):
+    """Pages on a sequence's slices and masks, besides its manifests."""
+    recipes = tuple(RECIPES[e] for e in experiments)
+    return jobs("contact_sheet", recipes, sequence) | (fidelity(sequence) if "released" in experiments else set())
+
+
+def manifests(sequence, experiments=EXPERIMENTS):
+    recipes = tuple(f"{RECIPES[e]} {FILTERS[e]}" for e in experiments)
+    return jobs(("manifest", "draw_data"), recipes, sequence)
+
+
+STAGES = ("split", "train", "predict", "evaluate", "draw_run")
+
+
+def tables(sequences=SEQUENCES):
+    return {"make_tables", "compare"} | jobs("draw_comparisons", sequences)
+
+
+def after(stage, sequences=SEQUENCES, experiments=EXPERIMENTS, fold="0", seed="1"):
+    """A stage of these runs and all after it; the picture of a network shows the first of its sequences."""
+    rules = STAGES[STAGES.index(stage) :]
+    found = jobs(rules, experiments, sequences, fold, seed) | tables()
+    if stage == "split":
+        found |= jobs("leakage", experiments, sequences, fold, seed)
+    if "train" in rules and "t1" in sequences:
+        found |= jobs("draw_network", experiments)
+    return found
+
+
+def of_volume(volume, sequence):
+    return (
+        describing(volume)
+        | extracting(volume)
+        | labelling(volume)
+        | sheets(sequence)
+        | manifests(sequence)
+        | after("split", (sequence,))
+    )
+
+
+def of_mask(volume, sequence):
+    return of_volume(volume, sequence) - extracting(volume)
+
+
+CONFIG = f"""
+root: data
+device: cpu
+sequences: [{", ".join(SEQUENCES)}]
+slices:
+  released: {{size: [96, 72]}}
+  sound: {{size: [96, 72]}}
+experiments:
+  released:
+    split: {{parts: 3}}
+    network: {{image_size: [32, 24], options: {{width: 2}}}}
+    training: {{epochs: 1}}
+  sound:
+    split: {{parts: 3}}
+"""
+
+
+class Project(Workflow):
+    """A copy of the source with a dataset beside it and a finished run; changes are taken back after each test."""
+
+    def __init__(self, folder):
+        super().__init__(folder, source=folder / "lumbarflow")
+        wanted = shutil.ignore_patterns(".*", "results", "tests", "__pycache__")
+        shutil.copytree(ROOT, self.source, ignore=wanted, ignore_dangling_symlinks=True)
+        for patient, sequence in product((1, 2, 3), SEQUENCES):
+            phantom.write_volume(folder / "data", 7, patient, sequence)
+        # Snakemake by itself compares the content of files below 1 MB only, and the time of larger ones: some of each
+        for kind, number in (("images", sitk.sitkFloat64), ("masks", sitk.sitkInt64)):
+            path = folder / f"data/{kind}/1_t1.mha"
+            sitk.WriteImage(sitk.Cast(sitk.ReadImage(path), number), path)
+            assert path.stat().st_size > 1_000_000
+        (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
+        self.before = {}
+        self("--configfile", folder / "config.yaml")
+
+    def save(self, path):
+        """Remember a file, or that there is none, with its time."""
+        path = self.folder / path
+        self.before[path] = (path.read_bytes(), path.stat()) if path.exists() else None
+        return path
+
+    def restore(self):
+        while self.before:
+            path, kept = self.before.popitem()
+            if kept is None:
+                path.unlink()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(kept[0])
+                os.utime(path, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
+
+    def plan(self, settings=None, *arguments):
+        """The jobs of a dry run, with these settings over the config: {"rule wildcards"}."""
+        configs = [self.folder / "config.yaml"]
+        if settings:
+            configs.append(self.folder / "change.yaml")
+            configs[1].write_text(yaml.safe_dump(settings), encoding="utf-8")
+        output = self("--configfile", *configs, "--dry-run", *arguments).stdout
+        found = re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=^\[|\Z)", output, re.M | re.S)
+        assert found or "Nothing to be done" in output
+        values = [(rule, re.search(r"^    wildcards: (.*)$", block, re.M)) for rule, block in found]
+        return {
+            " ".join([rule, *re.findall(r"=([^,]*)", wildcards[1] if wildcards else "")])
+            for rule, wildcards in values
+            if rule != "all"
+        }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return Project(tmp_path_factory.mktemp("reruns"))
+
+
+@pytest.fixture
+def project(finished):
+    yield finished
+    finished.restore()
+
+
+def rewrite(project, path):
+    """Other voxels; the file is newer, too."""
+    path = project.save(path)
+    volume = sitk.ReadImage(path)
+    middle = [length // 2 for length in volume.GetSize()]
+    volume[middle] = 0 if volume[middle] else 1
+    sitk.WriteImage(volume, path, useCompression=path.stat().st_size < 1_000_000)
+
+
+def touch(project, path):
+    path = project.save(path)
+    os.utime(path)
+
+
+def add(project, name):
+    for kind in ("images", "masks"):
+        project.save(f"data/{kind}/{name}.mha")
+    number, sequence = name.split("_", 1)
+    phantom.write_volume(project.folder / "data", 7, int(number), sequence)
+
+
+def remove(project, name):
+    for kind in ("images", "masks"):
+        project.save(f"data/{kind}/{name}.mha").unlink()
+
+
+def append(project, path, text="\n# changed\n"):
+    path = project.save(path)
+    path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def replace(project, path, old, new):
+    path = project.save(path)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+DEALT_ANEW = after("split", experiments=("sound",))
+SCRIPTS = "lumbarflow/workflow/scripts"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda p: None, set()),
+        (lambda p: rewrite(p, "data/images/3_t1.mha"), of_volume("3_t1", "t1")),
+        (lambda p: rewrite(p, "data/images/1_t1.mha"), of_volume("1_t1", "t1")),
+        (lambda p: touch(p, "data/images/3_t1.mha"), set()),
+        (lambda p: touch(p, "data/images/1_t1.mha"), set()),
+        (lambda p: rewrite(p, "data/masks/2_t2_SPACE.mha"), of_mask("2_t2_SPACE", "t2_SPACE")),
+        (lambda p: rewrite(p, "data/masks/1_t1.mha"), of_mask("1_t1", "t1")),
+        (lambda p: touch(p, "data/masks/2_t2_SPACE.mha"), set()),
+        (lambda p: add(p, "4_t1"), of_volume("4_t1", "t1") | DEALT_ANEW),
+        (
+            lambda p: remove(p, "2_t1"),
+            {"dataset_table"} | sheets("t1") | manifests("t1") | after("split", ("t1",)) | DEALT_ANEW,
+        ),
+        (lambda p: append(p, "lumbarflow/workflow/report/table2.rst"), set()),
+        (lambda p: append(p, f"{SCRIPTS}/evaluate.py"), after("evaluate")),
+        (lambda p: append(p, f"{SCRIPTS}/tables.py"), tables()),
+        (
+            lambda p: append(p, f"{SCRIPTS}/contact_sheet.py"),
+            jobs("contact_sheet", tuple(RECIPES.values()), SEQUENCES),
+        ),
+        (lambda p: replace(p, "lumbarflow/workflow/rules/train.smk", "threads: 8", "threads: 7"), set()),
+        (lambda p: replace(p, "lumbarflow/workflow/rules/train.smk", "mem_mb=grow(8000)", "mem_mb=grow(9000)"), set()),
+    ],
+    ids=[
+        *("nothing", "image", "large image", "time of an image", "time of a large image", "mask", "large mask"),
+        *("time of a mask", "new volume", "removed volume", "caption", "script of evaluate", "script of tables"),
+        *("script of contact sheets", "threads", "memory"),
+    ],
+)
+def test_a_change_of_files(project, change, expected):
+    change(project)
+    assert project.plan() == expected
+
+
+def test_a_file_too_large_for_a_look_at_its_content_counts_by_its_time(project):
+    """profiles/default sets that size to 100 MB; here 1 MB stands for it."""
+    touch(project, "data/images/1_t1.mha")
+    assert project.plan(None, "--max-checksum-file-size", "1000000") == of_volume("1_t1", "t1")
+
+
+SOUND = ("sound",)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"overrides": {"3_t1": {"spacing": [3.5, 1.6, 1.5]}}}, of_volume("3_t1", "t1")),
+        (
+            {"slices": {"sound": {"percentiles": [1, 99]}}},
+            {job for s in SEQUENCES for n in "123" for job in extracting(f"{n}_{s}", SOUND)}
+            | {job for s in SEQUENCES for n in "123" for job in labelling(f"{n}_{s}", ("sound lut",))}
+            | {job for s in SEQUENCES for job in sheets(s, SOUND) | manifests(s, SOUND)}
+            | DEALT_ANEW,
+        ),
+        (
+            {"labels": {"apta": {"version": "literal"}}},
+            {job for s in SEQUENCES for n in "123" for job in labelling(f"{n}_{s}", ("released apta",))}
+            | {job for s in SEQUENCES for job in sheets(s, ("released",)) | manifests(s, ("released",))}
+            | after("split", experiments=("released",)),
+        ),
+        (
+            {"filters": {"paper": {"limit": 50}}},
+            {job for s in SEQUENCES for job in manifests(s, ("released",))} | after("split", experiments=("released",)),
+        ),
+        ({"experiments": {"sound": {"split": {"parts": 2}}}}, DEALT_ANEW),
+        (
+            {"experiments": {"sound": {"folds": [0, 1]}}},
+            after("split", experiments=SOUND, fold="1") - jobs("draw_network", SOUND),
+        ),
+        ({"experiments": {"sound": {"seeds": [2]}}}, after("split", experiments=SOUND, seed="2")),
+        ({"experiments": {"sound": {"normalisation": "zscore"}}}, after("train", experiments=SOUND)),
+        ({"experiments": {"sound": {"network": {"options": {"width": 3}}}}}, after("train", experiments=SOUND)),
+        ({"experiments": {"sound": {"loss": {"gamma": 0.4}}}}, after("train", experiments=SOUND)),
+        ({"experiments": {"sound": {"augmentation": {"rotation": 9}}}}, after("train", experiments=SOUND)),
+        ({"experiments": {"sound": {"training": {"epochs": 3}}}}, after("train", experiments=SOUND)),
+        ({"experiments": {"sound": {"prediction": {"cleanup": [900]}}}}, after("predict", experiments=SOUND)),
+        (
+            {"experiments": {"sound": {"evaluation": {"tau": 2.0}}}},
+            after("evaluate", experiments=SOUND) | jobs("leakage", SOUND, SEQUENCES, "0", "1"),
+        ),
+        ({"experiments": {"sound": {"evaluation": {"grid": "network"}}}}, tables()),
+        ({"run": ["released", "disjoint", "sound"]}, after("split", experiments=("disjoint",))),
+        ({"run": ["sound"]}, tables()),
+        ({"baseline": "released"}, tables() - {"make_tables"}),
+        (
+            {"sequences": ["t1"]},
+            {"dataset_table", "fidelity_table"} | after("split", ("t1",), SOUND) - {"draw_comparisons t2_SPACE"},
+        ),
+        ({"device": "auto"}, after("train")),
+        ({"phantom": {"patients": 9}}, set()),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_change_of_settings(project, change, expected):
+    assert project.plan(change) == expected
+
+
+LIBRARY = ast.literal_eval(
+    re.search(r"^LIBRARY = (\{.*?^\})", (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8"), re.S | re.M)[
+        1
+    ]
+)
+RULES = {"slices": {"extract_slices"}, "labels": {"label_slices"}, "describe": {"describe_volume"}}
+RULES |= {"dataset": {"dataset_table", "fidelity_table"}, "weights": {"class_weights"}, "tables": {"make_tables"}}
+RULES |= {"figures": {"draw_run"}}
+ABSENT = {"phantom", "download", "colour_labels"}  # not part of this run
+
+
+@pytest.fixture(scope="module")
+def edges(finished):
+    """{(rule, rule that uses its outputs)} of the whole run."""
+    graph = finished("--configfile", finished.folder / "config.yaml", "--rulegraph").stdout
+    names = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", graph))
+    return {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
+
+
+@pytest.mark.parametrize("module", ["__init__", "job", *sorted(set().union(*LIBRARY.values()))])
+def test_a_change_of_a_module_of_the_library(project, edges, module):
+    """The stages that use it, by the table that tests/unit/test_project.py holds to the imports, and all after them."""
+    stages = {stage for stage, modules in LIBRARY.items() if module in ("__init__", "job", *modules)} - ABSENT
+    expected = set().union(*(RULES.get(stage, {stage}) for stage in stages))
+    while new := {b for a, b in edges if a in expected} - expected:
+        expected |= new
+    append(project, f"{SCRIPTS}/lumbarflow/{module}.py")
+    assert {job.split()[0] for job in project.plan()} == expected - {"all"}
+
+
+def test_slices_made_again_with_the_same_bytes(project):
+    """What follows them runs in the call that makes them, and not in the next one."""
+    config = ("--configfile", project.folder / "config.yaml")
+    touch(project, "data/images/1_t1.mha")
+    project(*config, "--until", "extract_slices", "describe_volume", "--max-checksum-file-size", "1000000")
+    assert project.plan() == set()
+
+
+def test_a_deleted_intermediate(project):
+    """Missed only by what runs: then it is made again first."""
+    for path in ("slices/sound/2_t1.csv", "labels/sound/lut/2_t1.csv"):
+        project.save(f"results/{path}").unlink()
+    assert project.plan() == set()
+    again = project.plan({"experiments": {"sound": {"training": {"epochs": 3}}}})
+    assert again >= after("train", experiments=SOUND) | jobs("extract_slices", "sound", "2_t1")
