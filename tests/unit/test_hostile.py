@@ -42,6 +42,9 @@ def store(path, voxels=VOXELS, **changes):
 
 def test_the_sound_header_is_read(tmp_path):
     assert volumes.read(store(tmp_path / "1_t1.mha")).array.size == 24
+    tagged = "0008|0060 = MR: a scanner's words\n" + HEADER.format(**SOUND)
+    (tmp_path / "3_t1.mha").write_bytes(tagged.encode() + VOXELS)
+    assert volumes.read(tmp_path / "3_t1.mha").array.max() == 23
     assert volumes.read(store(tmp_path / "2_t1.mha", zlib.compress(VOXELS), packed=PACKED)).array.max() == 23
 
 
@@ -54,7 +57,12 @@ def test_a_header_that_names_another_file(tmp_path, ending, data):
 
 
 @pytest.mark.parametrize(
-    "line", ["ElementDataFile:/etc/passwd", "DimSize = 2 3 4", "\0\0", "key with no sign", "X = " + "y" * 5000]
+    "line",
+    [
+        *("ElementDataFile:/etc/passwd", "ElementDataFile x = LOCAL", "DimSize = 2 3 4", "\0\0", "key with no sign"),
+        "X = " + "y" * 70_000,
+    ],
+    ids=lambda line: line[:20],
 )
 def test_a_header_that_two_readers_may_read_differently(tmp_path, line):
     path = tmp_path / "1_t1.mha"

@@ -14,8 +14,9 @@ import zlib
 from . import DataError
 
 LIMIT = 1 << 30  # bytes of voxels: ten times the largest volume of SPIDER
-LINE = re.compile(rb"([A-Za-z_]\w*) *= *([^\r\n]*?) *\r?\n?")
-LINES = 1000
+# one word before the sign: MetaIO ends a key at blanks and at a colon, too (keys such as 0008|0060 come from DICOM)
+LINE = re.compile(rb"([^\s=:\0]+)[ \t]*=[ \t]*([^\r\n]*?)[ \t]*\r?\n?")
+LINES, LONGEST_LINE = 1000, 1 << 16
 BYTES = {"UCHAR": 1, "CHAR": 1, "USHORT": 2, "SHORT": 2, "UINT": 4, "INT": 4, "ULONG": 4, "LONG": 4}
 BYTES |= {"ULONG_LONG": 8, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
@@ -50,8 +51,8 @@ def _read_fields(path):
     fields = {}
     with open(path, "rb") as file:
         while "ElementDataFile" not in fields:
-            line = LINE.fullmatch(file.readline(4096))
-            key = line and line[1].decode()
+            line = LINE.fullmatch(file.readline(LONGEST_LINE))
+            key = line and line[1].decode("latin-1")
             if not line or len(fields) > LINES or key in fields:
                 raise _damaged(
                     path,

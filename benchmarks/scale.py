@@ -1,0 +1,180 @@
+"""The workflow at full size: planning, doing nothing, jobs a second, and what it costs over a bare loop.
+
+Run: python benchmarks/scale.py [plan] [full] [overhead]; without words all three (about half an hour on 2 cores).
+    plan      dry runs of the phantom with 447, 1,500 and 5,001 volumes: time and peak memory
+    full      447 volumes through all stages with small pictures, then a run with nothing to do
+    overhead  40 volumes with pictures of 640 x 512 to class weights: the workflow against a pool of processes
+              that call the same scripts' functions on the same volumes, in turns
+"""
+
+import csv
+import multiprocessing
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+ROOT = Path(__file__).resolve().parents[1]
+CORES = 2
+sys.path.insert(0, str(ROOT / "workflow/scripts"))
+
+SMALL = """
+run: [sound]
+slices: {sound: {size: [64, 48]}}
+experiments:
+  released:
+    network: {image_size: [32, 24], options: {width: 2}}
+    training: {epochs: 1}
+"""
+LARGE = """
+run: [sound]
+slices: {sound: {size: [640, 512]}}
+"""
+SIZE = [640, 512]
+RECIPES = {
+    "slices": {
+        "size": [640, 512],
+        "fit": "letterbox",
+        "window": "volume",
+        "percentiles": [0.5, 99.5],
+        "resize": "area",
+    },
+    "labels": {"method": "lut"},
+}
+
+
+def snakemake(folder, config, *arguments):
+    """Run it; returns (seconds, peak MiB of its own process, output)."""
+    path = Path(folder) / "config.yaml"
+    path.write_text(config, encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+    command += ["--workflow-profile", ROOT / "profiles/default", "--cores", str(CORES), "--resources", "gpu=1"]
+    with tempfile.TemporaryFile("w+") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [*map(str, command), "--configfile", str(path), *arguments], stdout=output, stderr=subprocess.STDOUT
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - started
+        output.seek(0)
+        text = output.read()
+    if status:
+        sys.exit(text[-3000:])
+    return took, usage.ru_maxrss / 1024, text
+
+
+def count_jobs(output):
+    return int(re.search(r"^total +(\d+)$", output, re.M)[1])
+
+
+def plan():
+    for patients in (149, 500, 1667):
+        with tempfile.TemporaryDirectory() as folder:
+            size = ("--config", f"phantom={{patients: {patients}}}")
+            took, peak, output = snakemake(folder, SMALL, "--dry-run", "--quiet", "rules", *size)
+            print(f"plan of {3 * patients} volumes: {count_jobs(output)} jobs, {took:.1f} s, {peak:.0f} MiB")
+
+
+def full():
+    with tempfile.TemporaryDirectory() as folder:
+        config = ("--config", "phantom={patients: 149}")
+        took, peak, output = snakemake(folder, SMALL, "--quiet", "rules", *config)
+        jobs = count_jobs(output)
+        print(f"447 volumes: {jobs} jobs in {took:.0f} s, {jobs / took:.1f} jobs/s, peak of Snakemake {peak:.0f} MiB")
+        took, peak, output = snakemake(folder, SMALL, *config)
+        if "Nothing to be done" not in output:
+            sys.exit("the second run found work:\n" + output[-3000:])
+        print(f"447 volumes, nothing to do: {took:.1f} s, {peak:.0f} MiB")
+
+
+def bare(task):
+    """All three stages of one volume by the scripts' own functions."""
+    import class_weights
+    import extract_slices
+    import label_slices
+
+    root, name, folder = task
+    slices, masks = f"{folder}/slices/{name}", f"{folder}/labels/{name}"
+    common = {"patient": "1", "sequence": "t2"}
+
+    def job(**parts):
+        return SimpleNamespace(**{key: SimpleNamespace(**part) for key, part in parts.items()})
+
+    image, mask = ({"path": f"{root}/{kind}/{name}.mha", "override": None} for kind in ("images", "masks"))
+    extract_slices.main(
+        job(
+            params={"recipe": RECIPES["slices"], "source": image, **common},
+            output={"pictures": slices, "table": f"{slices}.csv"},
+            wildcards={"volume": name},
+        )
+    )
+    label_slices.main(
+        job(
+            input={"slices": f"{slices}.csv"},
+            params={"recipe": RECIPES["labels"], "canvas_size": SIZE, "source": mask},
+            output={"pictures": masks, "table": f"{masks}.csv"},
+        )
+    )
+    weights = job(input={"slices": f"{slices}.csv", "labels": f"{masks}.csv"}, params={"pictures": masks})
+    weights.output = [f"{folder}/weights/{name}.csv"]
+    class_weights.main(weights)
+
+
+def make_volume(root, number):
+    """A phantom of the size of a real series, 31 slices of 640 x 512; returns its name."""
+    import SimpleITK as sitk
+
+    from lumbarflow import phantom
+
+    name = f"{number}_t2"
+    phantom.write_volume(root, 1, number, "t2")
+    for kind in ("images", "masks"):
+        small = sitk.ReadImage(f"{root}/{kind}/{name}.mha")
+        long = sorted(range(3), key=lambda axis: small.GetSize()[axis])  # left-right is the shortest
+        wanted = dict(zip(long, (31, 512, 640), strict=True))
+        size = [wanted[axis] for axis in range(3)]
+        steps = [s * old / new for s, old, new in zip(small.GetSpacing(), small.GetSize(), size, strict=True)]
+        how = sitk.sitkLinear if kind == "images" else sitk.sitkNearestNeighbor
+        grid = (small.GetOrigin(), steps, small.GetDirection())
+        large = sitk.Resample(small, size, sitk.Transform(), how, *grid)
+        sitk.WriteImage(large, f"{root}/{kind}/{name}.mha", useCompression=True)
+    return name
+
+
+def digests(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return [row["mask_sha256"] for row in csv.DictReader(file)]
+
+
+def overhead():
+    with tempfile.TemporaryDirectory() as folder:
+        root = f"{folder}/data"
+        names = [make_volume(root, number) for number in range(1, 41)]
+        ratios = []
+        for turn in range(3):
+            started = time.perf_counter()
+            with multiprocessing.get_context("spawn").Pool(CORES) as pool:
+                pool.map(bare, [(root, name, f"{folder}/bare{turn}") for name in names], chunksize=1)
+            loop = time.perf_counter() - started
+            os.mkdir(f"{folder}/{turn}")
+            targets = [f"results/weights/sound/lut/{name}.csv" for name in names]
+            took, _, output = snakemake(f"{folder}/{turn}", LARGE, *targets, "--config", f"root={root}")
+            for name in names:
+                if digests(f"{folder}/bare{turn}/weights/{name}.csv") != digests(
+                    f"{folder}/{turn}/results/weights/sound/lut/{name}.csv"
+                ):
+                    sys.exit(f"{name}: other masks")
+            ratios.append(took / loop)
+            print(f"40 volumes: workflow {took:.1f} s ({count_jobs(output)} jobs), bare loop {loop:.1f} s")
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"overhead: {statistics.median(ratios):.2f} times (median of {len(ratios)}, {spread})")
+
+
+if __name__ == "__main__":
+    for word in sys.argv[1:] or ("plan", "full", "overhead"):
+        {"plan": plan, "full": full, "overhead": overhead}[word]()
