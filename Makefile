@@ -31,7 +31,7 @@ $(INSTALLED): envs/$(ENV).lock
 test: install
 	@$(BIN)/python -m pytest -m "not system"
 
-# the tests that install Debian packages (a browser); as root
+# the tests that install Debian packages (a browser, SLURM); as root
 test-system: install
 	@tests/system/install.sh
 	@$(BIN)/python -m pytest -m system
