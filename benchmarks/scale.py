@@ -75,18 +75,18 @@ def count_jobs(output):
 def plan():
     for patients in (149, 500, 1667):
         with tempfile.TemporaryDirectory() as folder:
-            size = ("--config", f"phantom={{patients: {patients}}}")
-            took, peak, output = snakemake(folder, SMALL, "--dry-run", "--quiet", "rules", *size)
+            config = SMALL + f"phantom: {{patients: {patients}}}\n"
+            took, peak, output = snakemake(folder, config, "--dry-run", "--quiet", "rules")
             print(f"plan of {3 * patients} volumes: {count_jobs(output)} jobs, {took:.1f} s, {peak:.0f} MiB")
 
 
 def full():
     with tempfile.TemporaryDirectory() as folder:
-        config = ("--config", "phantom={patients: 149}")
-        took, peak, output = snakemake(folder, SMALL, "--quiet", "rules", *config)
+        config = SMALL + "phantom: {patients: 149}\n"
+        took, peak, output = snakemake(folder, config, "--quiet", "rules")
         jobs = count_jobs(output)
         print(f"447 volumes: {jobs} jobs in {took:.0f} s, {jobs / took:.1f} jobs/s, peak of Snakemake {peak:.0f} MiB")
-        took, peak, output = snakemake(folder, SMALL, *config)
+        took, peak, output = snakemake(folder, config)
         if "Nothing to be done" not in output:
             sys.exit("the second run found work:\n" + output[-3000:])
         print(f"447 volumes, nothing to do: {took:.1f} s, {peak:.0f} MiB")

@@ -55,14 +55,13 @@ class Workflow:
     def start(self, *arguments, before=(), env=None, **options):
         """Start snakemake, `before` in front of its command; returns the Popen, .stdout of both streams."""
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
         return subprocess.Popen(
             [
                 *(*before, sys.executable, "-m", "snakemake", *arguments, "--snakefile", self.source / "Snakefile"),
                 *("--directory", self.folder, "--workflow-profile", self.source / "profiles/default"),
                 *("--cores", "2", "--resources", "gpu=1"),
             ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
             env=environment if env is None else env,

@@ -406,3 +406,9 @@ def get_data_figures():
 
 def get_train_env():
     return "../../envs/train-cuda.yaml" if config["device"] == "gpu" else "../../envs/train-cpu.yaml"
+
+
+onstart:
+    # Snakemake 9.27 limits jobs a second (--max-jobs-per-timespan) with a timer that each look at the queue winds up
+    # again: n finished jobs mean n looks a second, half a core after 300 jobs. No option turns the limit off.
+    workflow.scheduler.job_rate_limiter = None
