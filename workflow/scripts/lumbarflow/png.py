@@ -10,9 +10,8 @@ from . import DataError
 from .files import replacing, sha256
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-LARGEST = (
-    4096  # pixels a side, as in the config's schema: more is no slice of ours, but a file that unpacks to gigabytes
-)
+# pixels a side, as in the config's schema: more is no slice of ours, but a file that unpacks to gigabytes
+LARGEST = 4096
 
 
 def write(path, array):
