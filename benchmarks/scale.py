@@ -1,7 +1,7 @@
 """The workflow at full size: planning, doing nothing, jobs a second, and what it costs over a bare loop.
 
 Run: python benchmarks/scale.py [plan] [full] [overhead]; without words all three (about half an hour on 2 cores).
-    plan      dry runs of the phantom with 447, 1,500 and 5,001 volumes: time and peak memory
+    plan      building the DAG of the phantom with 447, 1,500 and 5,001 volumes: time and peak memory
     full      447 volumes through all stages with small pictures, then a run with nothing to do
     overhead  40 volumes with pictures of 640 x 512 to class weights: the workflow against a pool of processes
               that call the same scripts' functions on the same volumes, in turns
@@ -76,8 +76,8 @@ def plan():
     for patients in (149, 500, 1667):
         with tempfile.TemporaryDirectory() as folder:
             config = SMALL + f"phantom: {{patients: {patients}}}\n"
-            took, peak, output = snakemake(folder, config, "--dry-run", "--quiet", "rules")
-            print(f"plan of {3 * patients} volumes: {count_jobs(output)} jobs, {took:.1f} s, {peak:.0f} MiB")
+            took, peak, _ = snakemake(folder, config, "--dry-run", "--quiet", "rules", "progress")
+            print(f"DAG of {3 * patients} volumes, four jobs each: {took:.1f} s, {peak:.0f} MiB", flush=True)
 
 
 def full():

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A SLURM cluster of this machine alone, two CPUs and a pretended GPU, for the system tests:
-#   slurm.sh start FOLDER | slurm.sh stop FOLDER      (as root; /etc/slurm is overwritten)
+#   slurm.sh start FOLDER | slurm.sh stop FOLDER      (as root; /etc/slurm is overwritten, then emptied)
 set -euo pipefail
 folder=$2
 case $1 in
@@ -57,5 +57,7 @@ stop)
     if [ -f "$folder/$daemon.pid" ]; then kill "$(cat "$folder/$daemon.pid")" || true; fi
   done
   pkill -x munged || true
+  # Snakemake's plugin asks SLURM at each start, and waits nine seconds for one that is configured and not there
+  rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
   ;;
 esac
