@@ -19,10 +19,14 @@ from . import DataError
 
 @contextmanager
 def replacing(path):
-    """Yield a temporary path beside `path` (same ending); rename it to `path` if the block succeeds."""
+    """Yield a temporary path beside `path` (same ending); rename it to `path` if the block succeeds.
+
+    Its name is always the same (Snakemake lets one process at a time make a file), so that what a
+    killed job left there is overwritten by the next one rather than kept for ever.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
