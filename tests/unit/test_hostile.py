@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lumbarflow import DataError, dataset, download, headers, png, prediction, volumes
+from lumbarflow import DataError, dataset, download, headers, networks, png, prediction, volumes
 
 HEADER = """ObjectType = Image
 NDims = 3
@@ -194,6 +194,17 @@ def test_a_foreign_model_runs_no_code(tmp_path, how):
     with pytest.raises(DataError, match=r"model\.keras: is not a model of this workflow"):
         prediction.load(path)
     assert not trap.exists()
+
+
+def test_a_model_for_other_images(tmp_path):
+    path = tmp_path / "model.keras"
+    networks.build("paper", (32, 16), width=2).save(path)
+    assert prediction.load(path, (30, 12)).count_params() > 0  # padded to multiples of 16
+    with pytest.raises(DataError, match=r"model\.keras: turns \(32, 16, 1\) into .* network.image_size \[64, 64\]"):
+        prediction.load(path, (64, 64))
+    networks.build("paper", (32, 16), classes=5, width=2).save(path)
+    with pytest.raises(DataError, match=r"into \(32, 16, 5\), but"):
+        prediction.load(path, (32, 16))
 
 
 @pytest.mark.parametrize("what", ["volumes", "sheets"])

@@ -80,9 +80,46 @@ def test_distances_equal_brute_force(pair, spacing):
         both = np.concatenate([to_truth, to_pred])
         assert result.asd_pooled == pytest.approx(both.mean())
         assert result.hd95 == pytest.approx(max(np.percentile(to_truth, 95), np.percentile(to_pred, 95)))
+        near = both[np.abs(both - 1) < 1e-9]  # rounding decides on which side of tau these lie
+        if not len(near):
+            assert result.nsd_paper == pytest.approx((to_pred < 1).mean())
+            assert result.nsd_symmetric == pytest.approx((both <= 1).mean())
     mirrored = metrics.surface(truth, pred, spacing, 1.0)
     for name in ("asd_pooled", "asd_mean_of_means", "nsd_symmetric", "nsd_mean_of_means", "hd95"):
         np.testing.assert_allclose(getattr(result, name), getattr(mirrored, name))
+
+
+def everything(pred, truth, spacing, tau):
+    """All metrics of class 1 of a pair, as one array."""
+    overlap = [values[1] for values in metrics.overlap(pred, truth).values()]
+    distances = metrics.surface(pred == 1, truth == 1, spacing, tau)
+    shares = [getattr(distances, name) for name in ("nsd_paper", "nsd_symmetric", "nsd_mean_of_means")]
+    lengths = [getattr(distances, name) for name in ("asd_pooled", "asd_mean_of_means", "hd95")]
+    return np.array(overlap + shares), np.array(lengths)
+
+
+@given(pairs(), st.tuples(st.integers(0, 4), st.integers(0, 4)), st.permutations(range(4)))
+def test_nothing_depends_on_where_a_picture_lies_or_what_its_classes_are_called(pair, shift, names):
+    shares, lengths = everything(*pair, (1.0, 2.0), 1.5)
+    (down, right), relabel = shift, np.array(names)
+    framed = [np.pad(mask, ((down + 1, 2), (right + 1, 3))) for mask in pair]  # background all around
+    flipped = [mask[::-1, ::-1] for mask in pair]
+    turned = [mask.T for mask in pair]
+    for others, spacing in ((framed, (1.0, 2.0)), (flipped, (1.0, 2.0)), (turned, (2.0, 1.0))):
+        found = everything(*others, spacing, 1.5)
+        np.testing.assert_allclose(found[0], shares)
+        np.testing.assert_allclose(found[1], lengths)
+    before, after = metrics.overlap(*pair), metrics.overlap(*(relabel[mask] for mask in pair))
+    for name, values in before.items():
+        np.testing.assert_array_equal(after[name][relabel], values)
+
+
+@given(pairs(), st.sampled_from([0.25, 0.5, 2.0, 8.0]))
+def test_distances_grow_with_the_spacing(pair, factor):
+    shares, lengths = everything(*pair, (1.0, 1.5), 1.25)
+    found = everything(*pair, (factor, 1.5 * factor), 1.25 * factor)
+    np.testing.assert_array_equal(found[0], shares)
+    np.testing.assert_allclose(found[1], lengths * factor)
 
 
 @settings(max_examples=60)

@@ -45,6 +45,12 @@ def fit(pictures, settings=None, augmentation=MOVED, resume=None, name="paper", 
     )
 
 
+@pytest.fixture(scope="module")
+def whole(pictures):
+    """An undisturbed training."""
+    return fit(pictures)
+
+
 def test_the_best_epoch_is_kept(pictures):
     found = fit(pictures, {"epochs": 6})
     scores = [row["validation_mean_iou"] for row in found.history]
@@ -54,10 +60,9 @@ def test_the_best_epoch_is_kept(pictures):
 
 
 @pytest.mark.parametrize("killed_after", [1, 3])
-def test_a_killed_training_goes_on_and_ends_the_same(pictures, tmp_path, monkeypatch, killed_after):
+def test_a_killed_training_goes_on_and_ends_the_same(pictures, whole, tmp_path, monkeypatch, killed_after):
     """Dropout, moving averages, Adam's moments, augmentation: all as if nothing had happened."""
     state, save = tmp_path / "state.npz", training.save_state
-    whole = fit(pictures)
 
     def save_and_die(path, model, best, history):
         save(path, model, best, history)
@@ -83,10 +88,10 @@ def test_a_finished_state_trains_no_more(pictures, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged"])
-def test_a_damaged_state_is_ignored(pictures, tmp_path, content, caplog):
+def test_a_damaged_state_is_ignored(pictures, whole, tmp_path, content, caplog):
     state = tmp_path / "state.npz"
     state.write_bytes(content)
-    assert fit(pictures, resume=state).history == fit(pictures).history
+    assert fit(pictures, resume=state).history == whole.history
     assert "cannot be resumed from" in caplog.text
 
 
@@ -107,6 +112,27 @@ def test_what_cannot_be_learnt_is_refused(pictures, part, value, message):
     else:
         with pytest.raises(DataError, match=message):
             fit(pictures, {"rate": value, "schedule": "constant"})
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_epoch(pictures, whole, tmp_path, monkeypatch):
+    state, rate = tmp_path / "state.npz", training.rate_at
+    monkeypatch.setattr(training, "rate_at", lambda history, settings: 1e30 if history else rate(history, settings))
+    with pytest.raises(DataError, match=r"nan in epoch 2, batch \d; epoch 1, the last good one, is kept in .*npz"):
+        fit(pictures, resume=state)
+    monkeypatch.setattr(training, "rate_at", rate)
+    assert fit(pictures, resume=state).history == whole.history
+
+
+def test_running_out_of_memory_names_the_batch_and_the_estimate(pictures, monkeypatch):
+    """By what the backend itself raises for 16 TiB."""
+    monkeypatch.setattr(training, "_train_epoch", lambda *_: keras.ops.ones((1 << 21, 1 << 21)))
+    with pytest.raises(DataError, match=r"out of memory: a step of training.batch 4 takes about 0.0 GiB; lower train"):
+        fit(pictures)
+
+
+def test_the_estimate_of_memory():
+    """256 x 256, batch 8: a training was seen to peak at 2.0 GiB, the libraries included."""
+    assert training.step_memory(networks.build("paper", (256, 256)), 8) == pytest.approx(2.0 * 2**30, rel=0.25)
 
 
 def rows(*scores):

@@ -18,8 +18,8 @@ def main(snakemake):
     from lumbarflow import CLASSES, batches, files, png, prediction, volumes
 
     settings, params = files.read_json(snakemake.input.about)["settings"], snakemake.params
-    model = prediction.load(snakemake.input.model)
     grid = (settings["network"]["image_size"], settings["network"]["resize"])
+    model = prediction.load(snakemake.input.model, grid[0])
     rows = files.read_csv(snakemake.input.split)
     groups = [(volume, list(group)) for volume, group in groupby(rows, key=lambda row: row["volume"])]
     tables = {Path(path).stem: path for path in snakemake.input.slices}

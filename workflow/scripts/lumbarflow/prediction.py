@@ -8,21 +8,32 @@ import numpy as np
 from scipy import ndimage
 
 from . import CLASSES, DataError, png
-from .batches import predict, slice_path
+from .batches import pad_to_16, predict, slice_path
 from .slices import Placement, resize, to_source
 
 NOTHING = 255  # in a mask of p > 0.5: no class reaches it
 
 
-def load(path):
-    """Read a .keras file in safe mode: code inside is never run. Raises DataError for a damaged or foreign file."""
+def load(path, size=None):
+    """Read a .keras file in safe mode: code inside is never run.
+
+    size: [H, W] of the images it is to segment. Raises DataError for a damaged or foreign file, or a model for
+    another size or other classes.
+    """
     import keras
 
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: is not a model of this workflow ({reason}); delete it and run again") from None
+    found, expected = (model.input_shape, model.output_shape), size and pad_to_16(size)
+    if size and found != ((None, *expected, 1), (None, *expected, len(CLASSES))):
+        raise DataError(
+            f"{path}: turns {found[0][1:]} into {found[1][1:]}, but network.image_size {list(size)} and {len(CLASSES)} "
+            f"classes need {(*expected, 1)} into {(*expected, len(CLASSES))}; delete it and run again"
+        )
+    return model
 
 
 def probabilities(model, images, normalisation, batch=8):

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ HISTORY = (
 )
 PLATEAU = 5  # epochs without a better validation before the rate is halved
 PROGRESS = 60  # seconds between lines within an epoch
+# what TensorFlow, JAX and PyTorch say when memory runs out; they have no exception in common
+OUT_OF_MEMORY = re.compile("MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OOM when|out of memory|allocate memory")
 
 
 class Confusion(keras.metrics.Metric):
@@ -138,7 +142,28 @@ def load_state(path, model):
     return best, history
 
 
-def _train_epoch(model, batches, count, rate, epoch, log):
+def step_memory(model, batch):
+    """About how many bytes one training step holds: each layer's output and its gradient in float32; of each weight
+    the value, the gradient and Adam's two moments."""
+    outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
+    return 4 * (2 * batch * outputs + 4 * model.count_params())
+
+
+@contextmanager
+def _explaining_memory(batch, needed):
+    """Turn any backend's way to run out of memory into a DataError that says what to lower; needed: step_memory's."""
+    try:
+        yield
+    except Exception as error:
+        if not OUT_OF_MEMORY.search(f"{type(error).__name__}: {error}"):
+            raise
+        raise DataError(
+            f"out of memory: a step of training.batch {batch} takes about {needed / 2**30:.1f} GiB; lower "
+            "training.batch or network.image_size, or give the job more memory"
+        ) from None
+
+
+def _train_epoch(model, batches, count, rate, epoch, log, resume):
     """One pass over the batches; returns the loss and scores of the training images."""
     model.optimizer.learning_rate.assign(rate)
     model.reset_metrics()
@@ -146,7 +171,10 @@ def _train_epoch(model, batches, count, rate, epoch, log):
     for number, (images, masks) in enumerate(batches, 1):
         result = model.train_on_batch(images, masks, return_dict=True)
         if not np.isfinite(result["loss"]):
-            raise DataError(f"the loss became {result['loss']} in epoch {epoch}, batch {number}; lower training.rate")
+            kept = f"; epoch {epoch - 1}, the last good one, is kept in {resume}" if resume and epoch > 1 else ""
+            raise DataError(
+                f"the loss became {result['loss']} in epoch {epoch}, batch {number}{kept}; lower training.rate"
+            )
         if time.perf_counter() - told > PROGRESS:
             told = time.perf_counter()
             log.info("epoch %d: %d of about %d images, loss %.4f", epoch, number * len(images), count, result["loss"])
@@ -160,7 +188,7 @@ def train(model, training, validation, settings, loss, normalisation, augmentati
     batch, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
     validation set, before it stops). loss: arguments of losses.make. resume: a file to keep the state
     in after each epoch, and to go on from where it exists; on the CPU the result is the same to the
-    last bit. Returns a Fit. Raises DataError for a loss that is not finite.
+    last bit. Returns a Fit. Raises DataError for a loss that is not finite, and where memory runs out.
     """
     log = logging.getLogger(__name__)
     for name, (images, masks) in (("training", training), ("validation", validation)):
@@ -174,15 +202,19 @@ def train(model, training, validation, settings, loss, normalisation, augmentati
     best_weights, history = load_state(resume, model)
     if history:
         log.info("goes on after epoch %d of a training that was cut off", len(history))
+    # a kernel that is out of memory kills without a word: then this line says why
+    needed = step_memory(model, settings["batch"])
+    log.info("a step of batch %d takes about %.1f GiB", settings["batch"], needed / 2**30)
     began, first = time.perf_counter(), len(history)
     while len(history) < settings["epochs"] and len(history) - best_epoch(history) < settings["patience"]:
         started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
         # PyTorch draws dropout from one global generator, which no saved state holds
         keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         batches = iterate(*training, settings["batch"], seed, epoch, normalisation, augmentation)
-        trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log)
-        took = time.perf_counter() - started
-        scores = evaluate(model, *validation, settings["batch"], normalisation, loss)
+        with _explaining_memory(settings["batch"], needed):
+            trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log, resume)
+            took = time.perf_counter() - started
+            scores = evaluate(model, *validation, settings["batch"], normalisation, loss)
         row = {"epoch": epoch + 1, "rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
         history.append(row | {f"validation_{name}": value for name, value in scores.items()})
         best = best_epoch(history)
