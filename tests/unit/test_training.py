@@ -164,6 +164,18 @@ def test_pooled_scores_are_not_a_mean_of_batches():
     assert scores["mean_dice"] == pytest.approx((180 / 185 + 10 / 15) / 2)
 
 
+def test_the_confusion_matrix_counts_every_pixel_until_it_is_reset():
+    rng = np.random.default_rng(0)
+    confusion, expected = training.Confusion(), np.zeros((4, 4))
+    for _ in range(2):
+        truth, p = rng.integers(0, 4, (3, 16, 8)).astype(np.uint8), rng.random((3, 16, 8, 4)).astype(np.float32)
+        confusion.update_state(keras.ops.convert_to_tensor(truth), keras.ops.convert_to_tensor(p))
+        np.add.at(expected, (truth, p.argmax(-1)), 1)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(confusion.result()), expected)
+    confusion.reset_state()
+    assert not keras.ops.convert_to_numpy(confusion.result()).any()
+
+
 @pytest.mark.parametrize("moved", [{"elastic": 0.05}, {"rotation": 20, "scale": 0.2}, {"shift": 0.2}, {"flip": 1}])
 def test_image_and_mask_move_together(moved):
     mask = np.zeros((64, 48), np.uint8)

@@ -37,10 +37,12 @@ class Confusion(keras.metrics.Metric):
         self.matrix = self.add_weight(shape=(self.classes, self.classes), initializer="zeros", name="matrix")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        pair = ops.cast(y_true, "int32") * self.classes + ops.cast(ops.argmax(y_pred, axis=-1), "int32")
-        counts = ops.bincount(ops.reshape(pair, (-1,)), minlength=self.classes**2)
-        counts = ops.reshape(counts[: self.classes**2], (self.classes, self.classes))
-        self.matrix.assign_add(ops.cast(counts, "float32"))
+        # not bincount: JAX compiles it for a length that is known beforehand only, which Keras cannot tell it
+        truth, predicted = (
+            ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), self.classes, dtype="float32")
+            for labels in (y_true, ops.argmax(y_pred, axis=-1))
+        )
+        self.matrix.assign_add(ops.matmul(ops.transpose(truth), predicted))
 
     def result(self):
         return ops.convert_to_tensor(self.matrix)
