@@ -76,10 +76,10 @@ def gallery(lines, title):
     columns = max(1, *(len(tiles) for _, tiles in lines))
     high, wide = next(picture.shape[:2] for _, tiles in lines for _, picture in tiles)
     cell = 2.3
-    figure = plt.figure(
-        figsize=(columns * cell + 0.4, 0.6 + len(lines) * (cell * high / wide + 0.8)), layout="constrained"
-    )
-    for part, (heading, tiles) in zip(figure.subfigures(len(lines), 1, squeeze=False)[:, 0], lines, strict=True):
+    heights = [0.8 + (cell * high / wide if tiles else 0) for _, tiles in lines]
+    figure = plt.figure(figsize=(columns * cell + 0.4, 0.6 + sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(lines), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, (heading, tiles) in zip(parts, lines, strict=True):
         part.suptitle(heading, fontsize=10, x=0.01, ha="left", weight="bold")
         axes = part.subplots(1, columns, squeeze=False)[0]
         for axis in axes:
@@ -129,6 +129,7 @@ def overlays(examples, title, aspect):
         for axis, mask in zip(row, (None, truth, prediction, differ), strict=True):
             paint(axis, image, mask)
             axis.set_aspect(aspect)
+        axis.autoscale(False)  # a circle that crosses the border must not shrink its picture
         for y, x, radius in worst_places(truth, prediction):
             axis.add_patch(
                 plt.matplotlib.patches.Ellipse((x, y), 2 * radius, 2 * radius / aspect, fill=False, ec="red")
