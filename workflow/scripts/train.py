@@ -12,7 +12,9 @@ def resume_file(snakemake):
     import json
     from pathlib import Path
 
-    decisive = [json.dumps(snakemake.params.settings, sort_keys=True).encode()]
+    from lumbarflow import device
+
+    decisive = [json.dumps([snakemake.params.settings, device.versions()], sort_keys=True).encode()]
     decisive += [Path(path).read_bytes() for path in (snakemake.input.split, *snakemake.input.library)]
     key = hashlib.sha256(b"\n".join(decisive)).hexdigest()[:16]
     folder = Path(snakemake.params.resume)
