@@ -34,7 +34,8 @@ def _column(column):
         if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
             return "–"
         if isinstance(value, (float, np.floating)):
-            return f"{value:.0f}" if whole else f"{value:.4f}"
+            count = whole or (abs(value) >= 100 and value % 1 == 0)  # a count among scores
+            return f"{value:.0f}" if count else f"{value:.4f}"
         return format_number(value)
 
     return column.map(cell)
@@ -46,7 +47,8 @@ body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222 }
 table { border-collapse: collapse } th, td { padding: .25em .7em; text-align: right; white-space: nowrap }
 th { border-top: 2px solid #222; border-bottom: 1px solid #222; cursor: pointer; user-select: none }
 tr:last-child td { border-bottom: 2px solid #222 } tbody tr:nth-child(even) { background: #f4f6f8 }
-td.text, th.text { text-align: left } td.text { white-space: normal; max-width: 24em } p { max-width: 60em }
+td.text, th.text { text-align: left } td.text { white-space: normal; max-width: 24em }
+td.long { min-width: 22em } p { max-width: 60em }
 """
 SORT = """
 document.querySelectorAll('th').forEach((head, column) => head.addEventListener('click', () => {
@@ -64,7 +66,11 @@ document.querySelectorAll('th').forEach((head, column) => head.addEventListener(
 
 def _page(shown, title, note):
     numeric = [bool(shown[c].str.fullmatch(r"-?[\d.]+(e[-+]?\d+)?|–|inf").all()) for c in shown.columns]
-    kind = ["" if each else ' class="text"' for each in numeric]
+    longest = [int(shown[c].str.len().max()) if len(shown) else 0 for c in shown.columns]
+    kind = [
+        "" if each else f' class="text{" long" if length > 40 else ""}"'
+        for each, length in zip(numeric, longest, strict=True)
+    ]
 
     def line(cells, tag):
         return (
