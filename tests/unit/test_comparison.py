@@ -134,6 +134,44 @@ def test_subgroups():
     assert comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], None).empty
 
 
+def test_each_cell_of_the_paper_beside_ours():
+    kinds = ["images kept", "ratio before", "ratio after"]
+    table1 = pd.DataFrame(
+        [
+            ["t2_SPACE", "released disjoint", 500, 42, 39],
+            ["t2_SPACE", "sound", 600, 42, 42],
+            ["t2_SPACE", "paper", 1000, 40, 37],
+            ["total", "released disjoint", 500, np.nan, np.nan],
+        ],
+        columns=["sequence", "experiments", *kinds],
+    )
+    scores = dict.fromkeys(tables.METRICS, 0.5)
+    about = {"sequence": "t2_SPACE", "class": "ivd"}
+    table2 = pd.DataFrame(
+        [
+            {**about, "experiment": "paper", **scores, "asd": 0.03, "how": "as printed"},
+            {**about, "experiment": "released", **scores, "dice": 0.4, "asd": 0.1, "detection": 0.9, "how": "x, px"},
+            {**about, "experiment": "sound", **scores, "asd": 0.7, "detection": 0.8, "how": "x, mm"},
+            {"sequence": "own", "class": "ivd", "experiment": "sound", **scores, "how": "x, mm"},
+        ]
+    )
+    paper = pd.DataFrame(
+        [["ivd", "dice", 0.5, 0.86], ["ivd", "asd", 0.03, 0.58], ["ivd", "detection", 1.0, np.nan]],
+        columns=["class", "metric", "proposed", "nnunet"],
+    )
+    table3 = tables.table3(table2, {}, {}, paper, pd.DataFrame()).replace("", np.nan)  # as read from its CSV
+    table = comparison.paper_comparison(table1, table2, table3).set_index(["table", "class", "metric"])
+    found = {key: (row["printed"], row["released"], row["sound"]) for key, row in table.iterrows()}
+    assert found["1", "", "images kept"] == (1000, 500, 600)
+    assert found["2", "ivd", "dice"] == found["3", "ivd", "dice"] == (0.5, 0.4, 0.5)
+    assert found["2", "ivd", "asd"] == found["3", "ivd", "asd"] == (0.03, 0.1, 0.7)
+    assert found["3", "ivd", "detection"] == (1, 0.9, 0.8)
+    assert len(found) == len(table) == 3 + 7 + 3  # a sequence that the paper lacks has no row
+    assert table.loc[("2", "ivd", "asd"), "units"] == table.loc[("3", "ivd", "asd"), "units"] == "px, mm"
+    assert table["released - printed"].equals(table["released"] - table["printed"])
+    assert table["sound - printed"].equals(table["sound"] - table["printed"])
+
+
 def test_the_papers_rows_against_its_formulas():
     """As an independent audit found: t2_SPACE obeys the identities of F1, most of t1 and t2 does not."""
     published = {name: pd.read_csv(ROOT / f"workflow/published/{name}.csv") for name in ("table1", "table2", "table3")}

@@ -262,8 +262,10 @@ def paper_comparison(table1, table2, table3, experiments=("released", "sound")):
             experiment: part.loc[(part["system"] == f"{experiment}, t2_SPACE") & part["grid"].str.startswith("2-D")]
             for experiment in experiments
         }
-        made = {experiment: found["value"].iloc[0] for experiment, found in made.items() if len(found)}
-        add("3", "t2_SPACE", row["class"], row["metric"], row["value"], made, [""])
+        made = {experiment: found.iloc[0] for experiment, found in made.items() if len(found)}
+        units = [unit for unit in (row["unit"], *(found["unit"] for found in made.values())) if isinstance(unit, str)]
+        made = {experiment: found["value"] for experiment, found in made.items()}
+        add("3", "t2_SPACE", row["class"], row["metric"], row["value"], made, units)
     return pd.DataFrame(rows)
 
 

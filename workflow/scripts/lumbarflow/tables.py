@@ -293,7 +293,7 @@ def table3(table, runs3d, instances, paper, systems):
         if row["class"] not in FOREGROUND:
             continue
         length = "mm" if row["how"].endswith("mm") else "px"
-        for metric in ("dice", "iou", "asd", "nsd"):
+        for metric in ("dice", "iou", "asd", "nsd", "detection"):
             rows.append(
                 {"class": row["class"], "metric": metric, "system": f"{row['experiment']}, {row['sequence']}"}
                 | {"value": row[metric], "unit": length if metric == "asd" else "", "grid": f"2-D, {length}"}
