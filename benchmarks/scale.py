@@ -52,12 +52,13 @@ def snakemake(folder, config, *arguments):
     """Run it; returns (seconds, peak MiB of its own process, output)."""
     path = Path(folder) / "config.yaml"
     path.write_text(config, encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+    # targets come first: several options take all words that follow
+    command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", ROOT / "Snakefile", "--directory", folder]
     command += ["--workflow-profile", ROOT / "profiles/default", "--cores", str(CORES), "--resources", "gpu=1"]
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [*map(str, command), "--configfile", str(path), *arguments], stdout=output, stderr=subprocess.STDOUT
+            [*map(str, command), "--configfile", str(path)], stdout=output, stderr=subprocess.STDOUT
         )
         _, status, usage = os.wait4(process.pid, 0)
         took = time.perf_counter() - started
