@@ -42,6 +42,7 @@ def curves(history, best_epoch, title, validation):
         best = history.loc[history["epoch"] == best_epoch, f"validation_{name}"]
         axis.plot([best_epoch], best, "o", color="#D55E00", mfc="white", label=f"best epoch ({best_epoch})")
         axis.set(xlabel="Epoch", ylabel=label)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(title)
