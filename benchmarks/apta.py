@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 
 import numpy as np
 
-from lumbarflow import apta, phantom, slices, volumes
+from lumbarflow.data import phantom, volumes
+from lumbarflow.images import apta, slices
 
 
 def shifted(image, offsets):

@@ -23,7 +23,8 @@ import extract_slices
 import numpy as np
 import SimpleITK as sitk
 
-from lumbarflow import phantom, slices, volumes
+from lumbarflow.data import phantom, volumes
+from lumbarflow.images import slices
 
 cv2.setNumThreads(1)
 RECIPES = {

@@ -24,7 +24,7 @@ TAU = 1.0
 
 
 def ours(pred, truth):
-    from lumbarflow import metrics
+    from lumbarflow.measures import metrics
 
     rows = [metrics.surface(pred == k, truth == k, (1, 1), TAU) for k in range(4)]
     overlap = metrics.overlap(pred, truth)["dice"]
@@ -64,7 +64,7 @@ def in_3d(truth):
     """Seconds and peak MiB of one volume's metrics; the "prediction" is the truth moved by a voxel each way."""
     import resource
 
-    from lumbarflow import evaluation
+    from lumbarflow.measures import evaluation
 
     truth = truth[np.linspace(0, len(truth) - 1, 120).round().astype(int)]
     truth = truth[:, np.linspace(0, truth.shape[1] - 1, 512).astype(int)]
@@ -92,7 +92,8 @@ if options.one:
     print(json.dumps(in_3d(np.load(path)["volume"])))
     sys.exit()
 
-from lumbarflow import labels, phantom, slices, volumes
+from lumbarflow.data import labels, phantom, volumes
+from lumbarflow.images import slices
 
 volume = volumes.read(options.volume).array if options.volume else phantom.make_volume(1, 1, "t2_SPACE")[1]
 volume = labels.lut(volume)

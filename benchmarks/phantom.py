@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 
 import cv2
 
-from lumbarflow import phantom
+from lumbarflow.data import phantom
 
 cv2.setNumThreads(1)
 with tempfile.TemporaryDirectory() as folder:

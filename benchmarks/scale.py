@@ -130,7 +130,7 @@ def make_volume(root, number):
     """A phantom of the size of a real series, 31 slices of 640 x 512; returns its name."""
     import SimpleITK as sitk
 
-    from lumbarflow import phantom
+    from lumbarflow.data import phantom
 
     name = f"{number}_t2"
     phantom.write_volume(root, 1, number, "t2")

@@ -31,12 +31,12 @@ def pictures(count, size):
 
 def ours(options):
     """Steps as the workflow makes them: batches prepared aside, one call a step."""
-    from lumbarflow import device
+    from lumbarflow.learning import device
 
     used = device.choose(options.device, options.threads)
     import keras
 
-    from lumbarflow import batches, losses, networks, training
+    from lumbarflow.learning import batches, losses, networks, training
 
     keras.config.set_dtype_policy(device.precision("auto", used))
     model = networks.build("paper", options.size)

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from lumbarflow import DataError, dataset, volumes
+from lumbarflow import DataError
+from lumbarflow.data import dataset, volumes
 
 SHEET = b"volume,patient,sequence,image,mask,subset\na,1,t1,a.mha,b.mha,training\nb,2,t2,c.mha,d.mha,validation\n"
 PIECES = [

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lumbarflow import apta, png
+from lumbarflow.images import apta, png
 
 EIGHT = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0)]
 FOUR = [(1, 0), (-1, 0), (0, 1), (0, -1)]
@@ -128,7 +128,8 @@ def test_the_two_versions_differ():
 COMPILE = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from lumbarflow import apta, job
+from lumbarflow import job
+from lumbarflow.images import apta
 import numpy as np
 job.compile_once(apta.repair, np.zeros((3, 3), np.uint8))
 stats = [f.stats for f in (apta._passes, apta._vote, apta._find_edges)]

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lumbarflow import audit, survey
-from lumbarflow.volumes import Geometry, Volume
+from lumbarflow.data import survey
+from lumbarflow.data.volumes import Geometry, Volume
+from lumbarflow.report import audit
 
 UNIT = {
     "size": (4, 4, 4),

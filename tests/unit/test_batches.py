@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lumbarflow import DataError, batches
+from lumbarflow import DataError
+from lumbarflow.learning import batches
 
 PICTURES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 3), st.integers(4, 40), st.integers(4, 30)))
 

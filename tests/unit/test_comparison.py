@@ -7,7 +7,9 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbarflow import CLASSES, comparison, evaluation, intervals, tables
+from lumbarflow import CLASSES
+from lumbarflow.measures import evaluation, intervals
+from lumbarflow.report import comparison, tables
 
 SOUND = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "patients"}
 

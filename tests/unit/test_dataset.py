@@ -1,7 +1,8 @@
 import pytest
 
-from lumbarflow import DataError, dataset
-from lumbarflow.dataset import Source
+from lumbarflow import DataError
+from lumbarflow.data import dataset
+from lumbarflow.data.dataset import Source
 
 
 @pytest.fixture

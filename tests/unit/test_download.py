@@ -9,7 +9,8 @@ from functools import partial
 
 import pytest
 
-from lumbarflow import DataError, download
+from lumbarflow import DataError
+from lumbarflow.data import download
 
 
 def zipped(*names, link=None):

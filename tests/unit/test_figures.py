@@ -1,6 +1,7 @@
 import numpy as np
 
-from lumbarflow import figures, networks
+from lumbarflow.learning import networks
+from lumbarflow.report import figures
 
 
 def test_the_worst_places_are_where_masks_differ_most():

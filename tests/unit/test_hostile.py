@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lumbarflow import DataError, dataset, download, headers, networks, png, prediction, volumes
+from lumbarflow import DataError
+from lumbarflow.data import dataset, download, headers, volumes
+from lumbarflow.images import png
+from lumbarflow.learning import networks, prediction
 
 HEADER = """ObjectType = Image
 NDims = 3

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lumbarflow import instances
+from lumbarflow.measures import instances
 
 
 def volume():

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from lumbarflow import DataError, apta, labels
+from lumbarflow import DataError
+from lumbarflow.data import labels
+from lumbarflow.images import apta, class_masks
 
 
 def test_every_defined_label():
@@ -23,14 +25,14 @@ def test_unknown_labels_are_named_with_their_counts():
 
 def test_a_stretched_slice_hides_its_vertebrae_and_fixed_greys_do_not():
     plane = np.array([[0, 3, 100, 203]], np.int16)
-    np.testing.assert_array_equal(labels.render(plane, "slice"), [[0, 3, 125, 255]])
+    np.testing.assert_array_equal(class_masks.render(plane, "slice"), [[0, 3, 125, 255]])
     without_disc = np.array([[0, 3, 100]])
     np.testing.assert_array_equal(
-        labels.render(without_disc, "slice"), [[0, 7, 255]]
+        class_masks.render(without_disc, "slice"), [[0, 7, 255]]
     )  # the canal is as white as a disc
-    np.testing.assert_array_equal(labels.render(plane, "fixed"), [[0, 5, 135, 218]])
+    np.testing.assert_array_equal(class_masks.render(plane, "fixed"), [[0, 5, 135, 218]])
     with pytest.raises(DataError, match="stretch must be slice or fixed"):
-        labels.render(plane, "volume")
+        class_masks.render(plane, "volume")
     assert labels.hidden(plane) == labels.hidden(plane.astype(np.uint8)) == [3]
     assert labels.hidden(np.array([5, 20, 209], np.uint8)) == [5]  # 20 * 255 is beyond 8 bits
     assert labels.hidden(np.array([1, 9, 25])) == []
@@ -38,7 +40,7 @@ def test_a_stretched_slice_hides_its_vertebrae_and_fixed_greys_do_not():
 
 def test_fixed_greys_are_what_apta_reads_as_the_classes():
     plane = np.repeat(np.array([0, 1, 25, 101, 125, 100, 201, 225], np.int16), 8)[None].repeat(8, 0)
-    np.testing.assert_array_equal(apta.repair(labels.render(plane, "fixed")), labels.lut(plane))
+    np.testing.assert_array_equal(apta.repair(class_masks.render(plane, "fixed")), labels.lut(plane))
 
 
 def test_the_colour_table_is_slicers_and_shows_every_label():

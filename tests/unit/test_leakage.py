@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from lumbarflow import DataError, leakage
+from lumbarflow import DataError
+from lumbarflow.measures import leakage
 
 
 def row(volume, index, subset, mask="m", classes=4):

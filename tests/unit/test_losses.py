@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lumbarflow import DataError
-from lumbarflow.losses import CombinedLoss, CrossEntropy, make
+from lumbarflow.learning.losses import CombinedLoss, CrossEntropy, make
 
 
 def numpy_loss(y, p, share, gamma, over):

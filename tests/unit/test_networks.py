@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumbarflow import DataError, networks
+from lumbarflow import DataError
+from lumbarflow.learning import networks
 
 
 def trained(model):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lumbarflow import labels, phantom, volumes
+from lumbarflow.data import labels, phantom, volumes
 
 SEED = 1
 PATIENTS = range(1, 9)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lumbarflow import png, prediction
+from lumbarflow.images import png
+from lumbarflow.learning import prediction
 
 
 def box(shape, *corners):

@@ -5,8 +5,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lumbarflow import DataError, labels, prediction, slices, volumes
-from lumbarflow.slices import Placement
+from lumbarflow import DataError
+from lumbarflow.data import labels, volumes
+from lumbarflow.images import slices
+from lumbarflow.images.slices import Placement
+from lumbarflow.learning import prediction
 
 
 def test_stretch_fills_the_canvas():

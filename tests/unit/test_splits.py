@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbarflow import DataError, splits
+from lumbarflow import DataError
+from lumbarflow.learning import splits
 
 
 def manifest(patients, slices=5):

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from lumbarflow import DataError, batches, device, networks, training
+from lumbarflow import DataError
+from lumbarflow.learning import batches, device, networks, training
 
 LOSS = {
     "name": "combined",

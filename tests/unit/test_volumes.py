@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from lumbarflow import DataError, volumes
+from lumbarflow import DataError
+from lumbarflow.data import volumes
 
 
 def reorient(image, order, flips):

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbarflow import DataError, weights
+from lumbarflow import DataError
+from lumbarflow.images import weights
 
 
 def test_weights_are_shares_and_the_ratio_is_highest_over_lowest():

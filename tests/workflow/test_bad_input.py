@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lumbarflow import phantom
+from lumbarflow.data import phantom
 
 QUIET = ("Traceback", "InputFunctionException")
 

@@ -10,7 +10,8 @@ import yaml
 from conftest import write_dicom
 from PIL import Image
 
-from lumbarflow import files, png
+from lumbarflow import files
+from lumbarflow.images import png
 
 
 def rows(path):

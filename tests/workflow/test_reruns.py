@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import yaml
 from conftest import ROOT, Workflow
 
-from lumbarflow import phantom
+from lumbarflow.data import phantom
 
 SEQUENCES = ("t1", "t2_SPACE")
 EXPERIMENTS = ("released", "sound")

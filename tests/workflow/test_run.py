@@ -11,7 +11,9 @@ import SimpleITK as sitk
 import yaml
 from conftest import ROOT
 
-from lumbarflow import files, metrics, png
+from lumbarflow import files
+from lumbarflow.images import png
+from lumbarflow.measures import metrics
 
 
 def rows(path):

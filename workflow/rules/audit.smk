@@ -69,7 +69,7 @@ rule dataset_table:
     params:
         folder=subpath(output.colours, parent=True),
     script:
-        "../scripts/dataset.py"
+        "../scripts/dataset_table.py"
 
 
 rule contact_sheet:
@@ -204,7 +204,7 @@ rule fidelity_table:
         mem_mb=grow(1000),
         runtime=grow(15),
     script:
-        "../scripts/apta_fidelity.py"
+        "../scripts/fidelity_table.py"
 
 
 rule colour_labels:

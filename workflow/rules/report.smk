@@ -85,7 +85,7 @@ rule make_tables:
         experiments=list(get_manifests().values()),
         evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
     script:
-        "../scripts/tables.py"
+        "../scripts/make_tables.py"
 
 
 rule compare:
@@ -122,7 +122,7 @@ rule compare:
         ladder=config["ladder"],
         baseline=config["baseline"],
     script:
-        "../scripts/compare_experiments.py"
+        "../scripts/compare.py"
 
 
 rule cross_table:
@@ -242,7 +242,7 @@ rule draw_run:
         label_folder=get_label_folder,
         canvas_size=get_canvas_size,
     script:
-        "../scripts/figures.py"
+        "../scripts/draw_run.py"
 
 
 rule draw_network:

@@ -6,7 +6,8 @@ from lumbarflow.job import run
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow import files, png, weights
+    from lumbarflow import files
+    from lumbarflow.images import png, weights
 
     masks = files.read_csv(snakemake.input.labels)
     pictures = files.read_csv(snakemake.input.slices)

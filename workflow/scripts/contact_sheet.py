@@ -7,7 +7,10 @@ def main(snakemake):
     import json
     from pathlib import Path
 
-    from lumbarflow import figures, files, png, volumes
+    from lumbarflow import files
+    from lumbarflow.data import volumes
+    from lumbarflow.images import png
+    from lumbarflow.report import figures
 
     tiles = []
     for image, mask in zip(snakemake.input.slices, snakemake.input.labels, strict=True):

@@ -13,7 +13,7 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow import publish, tables
+    from lumbarflow.report import publish, tables
 
     runs = []
     for path in (*snakemake.input.images, *snakemake.input.across):

@@ -4,7 +4,8 @@ from lumbarflow.job import run
 
 
 def main(snakemake):
-    from lumbarflow import files, survey, volumes
+    from lumbarflow import files
+    from lumbarflow.data import survey, volumes
 
     params = snakemake.params
     row = survey.describe(*(volumes.read(params[kind]["path"]) for kind in ("image", "mask")))

@@ -4,7 +4,7 @@ from lumbarflow.job import run
 
 
 def main(snakemake):
-    from lumbarflow import download
+    from lumbarflow.data import download
     from lumbarflow.files import replacing
 
     params = snakemake.params

@@ -8,7 +8,7 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow import charts, comparison, figures
+    from lumbarflow.report import charts, comparison, figures
 
     sequence = snakemake.wildcards.tested
     found = {}

@@ -16,21 +16,25 @@ def restored(image, stored, grey, mask):
     """Tiles of Figures 1 and 2: a mask as stored, and as classes. stored: labels of the source plane [H, W]."""
     import numpy as np
 
-    from lumbarflow import labels
+    from lumbarflow.data import labels
+    from lumbarflow.images import class_masks
 
     before = f"{len(np.unique(stored))} values, {len(labels.hidden(stored))} vertebrae all but black"
     return [
         ("the image", image),
         (f"1a, 2a: the stored mask as a grey picture:\n{before}", grey),
-        (f"1b, 2b: {len(np.unique(mask))} classes in the paper's colours", labels.COLOURS[mask]),
-        ("2c: the greys of these", labels.GREYS[mask]),
+        (f"1b, 2b: {len(np.unique(mask))} classes in the paper's colours", class_masks.COLOURS[mask]),
+        ("2c: the greys of these", class_masks.GREYS[mask]),
     ]
 
 
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow import figures, files, labels, png, slices, volumes
+    from lumbarflow import files
+    from lumbarflow.data import volumes
+    from lumbarflow.images import class_masks, png, slices
+    from lumbarflow.report import figures
 
     names, params = snakemake.wildcards, snakemake.params
     rows = files.read_csv(snakemake.input.manifest)
@@ -54,7 +58,7 @@ def main(snakemake):
     table = next(path for path in snakemake.input.slices if Path(path).stem == row["volume"])
     place = slices.Placement.of(files.read_csv(table)[0])
     stored = volumes.read(**params.sources[row["volume"]]).array[int(row["index"])]
-    grey = slices.to_canvas(labels.render(stored, "slice"), place, params.canvas_size, "nearest")
+    grey = slices.to_canvas(class_masks.render(stored, "slice"), place, params.canvas_size, "nearest")
     image, mask = read(row)
     title = f"Figures 1 and 2: {row['volume']}, slice {row['index']}\n{where}"
     figure = figures.gallery([("", restored(image, stored, grey, mask))], title)

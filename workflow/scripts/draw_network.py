@@ -4,12 +4,13 @@ from lumbarflow.job import run
 
 
 def main(snakemake):
-    from lumbarflow import device
+    from lumbarflow.learning import device
 
     device.choose("cpu", snakemake.threads)
     from pathlib import Path
 
-    from lumbarflow import charts, figures, networks, prediction
+    from lumbarflow.learning import networks, prediction
+    from lumbarflow.report import charts, figures
 
     model = prediction.load(snakemake.input.model)
     title = f"{snakemake.wildcards.experiment}: network {model.name}, {model.count_params():,} parameters"

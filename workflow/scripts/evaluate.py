@@ -9,7 +9,11 @@ def main(snakemake):
 
     import numpy as np
 
-    from lumbarflow import CLASSES, batches, evaluation, files, instances, labels, png, volumes
+    from lumbarflow import CLASSES, files
+    from lumbarflow.data import labels, volumes
+    from lumbarflow.images import png
+    from lumbarflow.learning import batches
+    from lumbarflow.measures import evaluation, instances
 
     compile_once(evaluation.image_rows, *np.zeros((2, 2, 2), np.uint8), (1, 1), 1.0)
     tau = snakemake.params.tau

@@ -14,7 +14,9 @@ def main(snakemake):
     import logging
     from pathlib import Path
 
-    from lumbarflow import DataError, files, png, slices, volumes
+    from lumbarflow import DataError, files
+    from lumbarflow.data import volumes
+    from lumbarflow.images import png, slices
 
     params = snakemake.params
     recipe, name = params.recipe, snakemake.wildcards.volume

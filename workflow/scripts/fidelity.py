@@ -11,7 +11,10 @@ def main(snakemake):
     import numpy as np
     import pandas as pd
 
-    from lumbarflow import audit, figures, files, labels, png, slices, survey, volumes
+    from lumbarflow import files
+    from lumbarflow.data import survey, volumes
+    from lumbarflow.images import class_masks, png, slices
+    from lumbarflow.report import audit, figures
 
     rows = []
     for sliced, exact, repaired in zip(
@@ -39,7 +42,7 @@ def main(snakemake):
     examples = []
     for row in ranked.head(SHOWN).to_dict("records"):
         mask = volumes.read(**snakemake.params.sources[row["volume"]])
-        grey = labels.render(mask.array[int(row["index"])], snakemake.params.recipe["stretch"])
+        grey = class_masks.render(mask.array[int(row["index"])], snakemake.params.recipe["stretch"])
         place = slices.Placement.of(row)
         grey = slices.to_canvas(grey, place, snakemake.params.canvas_size, snakemake.params.recipe["resize"])
         caption = f"{row['volume']}, slice {row['index']}: canal Dice {row['dice']:.3f}"

@@ -10,7 +10,9 @@ def main(snakemake):
 
     import numpy as np
 
-    from lumbarflow import DataError, files, labels, png, slices, volumes
+    from lumbarflow import DataError, files
+    from lumbarflow.data import labels, volumes
+    from lumbarflow.images import class_masks, png, slices
 
     rows = files.read_csv(snakemake.input.slices)
     params = snakemake.params
@@ -36,7 +38,7 @@ def main(snakemake):
     table = []
     for row, plane, exact in zip(rows, mask.array, classes, strict=True):
         if recipe["method"] == "apta":
-            grey = slices.to_canvas(labels.render(plane, recipe["stretch"]), place, size, recipe["resize"])
+            grey = slices.to_canvas(class_masks.render(plane, recipe["stretch"]), place, size, recipe["resize"])
             picture = apta.repair(grey, recipe["version"])
         else:
             picture = slices.to_canvas(exact, place, size, "nearest")

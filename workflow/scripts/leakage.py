@@ -8,7 +8,9 @@ def main(snakemake):
 
     import numpy as np
 
-    from lumbarflow import DataError, batches, evaluation, files, leakage, prediction
+    from lumbarflow import DataError, files
+    from lumbarflow.learning import batches, prediction
+    from lumbarflow.measures import evaluation, leakage
 
     compile_once(evaluation.image_rows, *np.zeros((2, 2, 2), np.uint8), (1, 1), 1.0)
     params = snakemake.params

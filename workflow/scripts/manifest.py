@@ -7,7 +7,9 @@ def main(snakemake):
     import logging
     from collections import Counter
 
-    from lumbarflow import DataError, dataset, files, weights
+    from lumbarflow import DataError, files
+    from lumbarflow.data import dataset
+    from lumbarflow.images import weights
 
     rows = [row for path in snakemake.input.weights for row in files.read_csv(path)]
     pictures, patients = {}, {row["volume"]: row["patient"] for row in rows}

@@ -4,7 +4,7 @@ from lumbarflow.job import run
 
 
 def main(snakemake):
-    from lumbarflow import phantom
+    from lumbarflow.data import phantom
 
     params = snakemake.params
     for number in range(1, params.patients + 1):

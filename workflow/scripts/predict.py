@@ -4,7 +4,7 @@ from lumbarflow.job import run
 
 
 def main(snakemake):
-    from lumbarflow import device
+    from lumbarflow.learning import device
 
     # on the CPU wherever the network was trained: the GPU stays free for training, and masks come out the same
     device.choose("cpu", snakemake.threads)
@@ -15,7 +15,10 @@ def main(snakemake):
 
     import numpy as np
 
-    from lumbarflow import CLASSES, batches, files, png, prediction, volumes
+    from lumbarflow import CLASSES, files
+    from lumbarflow.data import volumes
+    from lumbarflow.images import png
+    from lumbarflow.learning import batches, prediction
 
     settings, params = files.read_json(snakemake.input.about)["settings"], snakemake.params
     grid = (settings["network"]["image_size"], settings["network"]["resize"])

@@ -9,7 +9,9 @@ def main(snakemake):
     import logging
     from collections import Counter
 
-    from lumbarflow import DataError, files, splits, weights
+    from lumbarflow import DataError, files
+    from lumbarflow.images import weights
+    from lumbarflow.learning import splits
 
     rows = [row for path in snakemake.input.manifests for row in files.read_csv(path)]
     settings = snakemake.params.split["split"]

@@ -12,7 +12,7 @@ def resume_file(snakemake):
     import json
     from pathlib import Path
 
-    from lumbarflow import device
+    from lumbarflow.learning import device
 
     decisive = [json.dumps([snakemake.params.settings, device.versions()], sort_keys=True).encode()]
     decisive += [Path(path).read_bytes() for path in (snakemake.input.split, *snakemake.input.library)]
@@ -25,7 +25,7 @@ def resume_file(snakemake):
 
 
 def main(snakemake):
-    from lumbarflow import device
+    from lumbarflow.learning import device
 
     used = device.choose(snakemake.params.device, snakemake.threads)
     import shutil
@@ -33,7 +33,9 @@ def main(snakemake):
 
     import keras
 
-    from lumbarflow import batches, files, losses, networks, splits, training, weights
+    from lumbarflow import files
+    from lumbarflow.images import weights
+    from lumbarflow.learning import batches, losses, networks, splits, training
 
     settings, seed = snakemake.params.settings, int(snakemake.wildcards.seed)
     rows = files.read_csv(snakemake.input.split)

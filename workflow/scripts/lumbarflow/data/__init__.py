@@ -1,0 +1,1 @@
+"""Volumes, their headers and labels: what a dataset holds."""

@@ -1,0 +1,85 @@
+"""Fetching a published dataset and unpacking it safely."""
+
+import logging
+import re
+import shutil
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pooch
+import requests
+
+from .. import DataError
+from ..files import replacing
+from .headers import LIMIT
+
+VOLUME = re.compile(r"[A-Za-z0-9]+_(t1|t2|t2_SPACE)\.mha")
+
+
+def fetch(address, name, md5, root):
+    """Put file `name` from the web folder `address` into `root`; unpack it there if it is a zip of volumes.
+
+    Files that are complete are not fetched again; a broken download starts again from its beginning.
+    Raises DataError where the server does not answer, or the file is not the one with this md5.
+    """
+    root = Path(root)
+    done = root / ".complete" / f"{name}.{md5}"
+    if done.is_file():
+        logging.info("%s is complete", name)
+        return
+    url = f"{address.rstrip('/')}/{name}"
+    try:
+        path = pooch.retrieve(url, f"md5:{md5}", fname=name, path=root / ".download", progressbar=True)
+    except requests.RequestException as error:
+        raise DataError(f"{url}: cannot be fetched ({error}); check the network and run the command again") from None
+    except ValueError as error:
+        raise DataError(f"{url}: {str(error).splitlines()[0]}; run the command again") from None
+    if name.endswith(".zip"):
+        unpack(path, root / Path(name).stem)
+        Path(path).unlink()
+    else:
+        Path(path).replace(root / name)
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.touch()
+
+
+def unpack(archive, folder):
+    """Unpack the volumes of a zip file straight into `folder`, whatever folders they have inside.
+
+    Raises DataError, before anything is written, for links, absolute paths, `..` and files that are
+    no volumes.
+    """
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            members = [member for member in zipped.infolist() if _wanted(archive, member)]
+            for member in members:
+                with (
+                    zipped.open(member) as source,
+                    replacing(Path(folder) / _name(member)) as path,
+                    open(path, "wb") as target,
+                ):
+                    shutil.copyfileobj(source, target, 1 << 20)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{archive}: is not a sound zip file ({error}); delete it and fetch it again") from None
+    logging.info("%s: %d volumes", archive, len(members))
+
+
+def _name(member):
+    return PurePosixPath(member.filename).name
+
+
+def _wanted(archive, member):
+    path = PurePosixPath(member.filename)
+    if path.is_absolute() or ".." in path.parts or "\\" in member.filename or stat.S_ISLNK(member.external_attr >> 16):
+        raise DataError(f"{archive}: holds the unsafe entry {member.filename!r}; do not use this archive")
+    if member.file_size > LIMIT:
+        raise DataError(
+            f"{archive}: {member.filename!r} would unpack to {member.file_size} bytes; expected volumes of at most "
+            f"{LIMIT >> 20} MiB; do not use this archive"
+        )
+    if member.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts:
+        return False
+    if not VOLUME.fullmatch(path.name):
+        raise DataError(f"{archive}: holds {member.filename!r}, which is no volume such as 1_t2.mha; check the address")
+    return True

@@ -1,0 +1,237 @@
+"""Synthetic lumbar MRI in SPIDER's layout and conventions, deterministic by seed.
+
+Not anatomy, but the same problem: structures that only their shape and place tell apart. Bone,
+muscle and the unlabelled sacrum share grey values, disc brightness varies with "degeneration",
+the coils shade the picture, the column moves, bends and scales from patient to patient.
+All lengths are in mm.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..files import write_csv
+from .volumes import Geometry, write
+
+# voxels and spacing in canonical order (left-right, superior-inferior, anterior-posterior)
+GRIDS = {
+    "t1": ((12, 160, 128), (3.6, 1.65, 1.5)),
+    "t2": ((12, 160, 128), (3.6, 1.65, 1.5)),
+    "t2_SPACE": ((16, 176, 144), (2.4, 1.5, 1.5)),
+}
+# mean grey of each tissue: (fat, muscle, bone, disc, canal, cord, bowel)
+CONTRASTS = {
+    "t1": (0.80, 0.36, 0.52, 0.32, 0.20, 0.42, 0.45),
+    "t2": (0.74, 0.24, 0.40, 0.42, 0.92, 0.45, 0.50),
+    "t2_SPACE": (0.66, 0.22, 0.36, 0.44, 0.95, 0.50, 0.48),
+}
+STORAGE = {  # direction cosines of SPIDER's two stored orientations, columns = stored axes
+    "LPS": (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    "PIR": (0, 0, -1, 1, 0, 0, 0, -1, 0),
+}
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Shape of one column, drawn once a patient and shared by all of its sequences."""
+
+    count: int  # labelled vertebrae
+    heights: np.ndarray  # of the bodies, from the lowest up
+    gaps: np.ndarray  # of the discs below each body
+    shift: tuple  # of the whole column: left-right, inferior-superior, posterior
+    lordosis: float
+    scoliosis: float
+    phase: float
+    depth: float  # of the bodies, front to back
+    breadth: float  # of the bodies, side to side
+    canal: float  # diameter
+    degeneration: np.ndarray  # of each disc, 0-1
+    seed: int
+
+
+def draw_patient(seed, number):
+    """A random column. `seed` and `number` fix every choice."""
+    rng = np.random.default_rng([seed, number])
+    count = int(rng.integers(6, 10))
+    shift = (rng.normal(0, 3), rng.uniform(-20, 16), rng.uniform(-26, 26))
+    # the labelled column reaches the upper edge of the picture, or nearly so
+    height = (244 - shift[1]) / count * rng.uniform(0.93, 1.0) * 0.74
+    return Patient(
+        count=count,
+        heights=height * rng.uniform(0.92, 1.08, count) * np.linspace(1.08, 0.94, count),
+        gaps=height * rng.uniform(0.30, 0.44, count) * np.linspace(1.1, 0.85, count),
+        shift=shift,
+        lordosis=rng.uniform(6, 22) * (1 if rng.random() < 0.9 else -0.4),
+        scoliosis=rng.normal(0, 3.5),
+        phase=rng.uniform(-0.6, 0.6),
+        depth=rng.uniform(29, 37),
+        breadth=rng.uniform(40, 50),
+        canal=rng.uniform(14, 19),
+        # healthy or worn; in between a disc would be as grey as bone, with no edge to find
+        degeneration=np.abs(rng.integers(0, 2, count + 1) - rng.uniform(0, 0.3, count + 1)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _coordinates(patient, size, spacing):
+    """Column coordinates of every voxel: lateral x, height s along the column, depth u (posterior > 0)."""
+    x, z, y = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(size, spacing, strict=True))
+    x, z, y = x[:, None, None], -z[None, :, None], y[None, None, :]  # z grows upwards
+    z = z - patient.shift[1]
+    bend = 2 * np.pi / 300
+    centre = patient.lordosis * np.cos(bend * z + patient.phase) + patient.shift[2]
+    slope = -patient.lordosis * bend * np.sin(bend * z + patient.phase)
+    # the sacrum swings backwards below the lowest vertebra
+    below = np.clip(-z - 112, 0, None)
+    centre, slope = centre + 0.012 * below**2, slope - 0.024 * below
+    cosine = 1 / np.sqrt(1 + slope**2)
+    lateral = x - patient.shift[0] - patient.scoliosis * np.sin(bend * z)
+    u = (y - centre) * cosine
+    return lateral, z / cosine + u * slope, u
+
+
+def make_labels(patient, size, spacing):
+    """SPIDER labels uint8 [slices, rows, columns] and the unlabelled extras the image needs.
+
+    Vertebrae are numbered 1, 2, ... from the lowest up, the disc below vertebra k is 200 + k, the canal 100.
+    """
+    x, s, u = _coordinates(patient, size, spacing)
+    labels = np.zeros(size, np.uint8)
+    half_depth, half_breadth = patient.depth / 2, patient.breadth / 2
+    canal_at = half_depth + 3 + patient.canal / 2
+    canal = ((u - canal_at) / (patient.canal / 2)) ** 2 + (x / (patient.canal / 2 + 2)) ** 2 < 1
+    labels[canal] = 100
+    across = (u / half_depth) ** 4 + (x / half_breadth) ** 4
+    base = -112.0
+    arch_at = canal_at + patient.canal / 2 + 2
+    posterior_zone = u > half_depth
+    for k in range(patient.count):
+        gap, height = patient.gaps[k], patient.heights[k]
+        disc = (across < 1.05) & (s >= base) & (s < base + gap)
+        labels[disc & ~canal] = 201 + k
+        centre = base + gap + height / 2
+        waist = 1 - 0.16 * (1 - np.minimum(np.abs(s - centre) / (height / 2), 1) ** 2)
+        body = (across < waist) & (np.abs(s - centre) < height / 2)
+        # posterior elements: spinous process in the midline, laminae and joints beside the canal, pedicles
+        tip = arch_at + 24
+        sag = centre - 0.30 * height - 0.45 * (u - arch_at)
+        spinous = (np.abs(x) < 5) & (u > arch_at) & (u < tip) & (np.abs(s - sag) < 0.24 * height)
+        lamina = (np.abs(x) < 22) & (u > canal_at - 1) & (u < arch_at + 5) & ~canal
+        lamina &= (np.abs(x) > patient.canal / 2 + 2) | (u > arch_at - 1)
+        lamina &= np.abs(s - (centre - 0.25 * height)) < 0.36 * height
+        pedicle = (np.abs(np.abs(x) - 15) < 5) & posterior_zone & (u <= canal_at)
+        pedicle &= np.abs(s - (centre + 0.18 * height)) < 0.24 * height
+        labels[(body | ((spinous | lamina | pedicle) & posterior_zone)) & ~canal] = k + 1
+        base += gap + height
+    extras = {
+        "sacrum": (across < 0.9) & (s < -112) & (s > -112 - 46) & (labels == 0),
+        "upper": (across < 0.95) & (s >= base + 6) & (labels == 0),  # bodies above the labelled ones
+        "cord": canal & ((u - canal_at) ** 2 + x**2 < (0.22 * patient.canal + 1.2) ** 2) & (s > -40),
+        "skin": u > tip + 12,
+        "front": u < -half_depth - 6,
+        "along": s,
+    }
+    return labels, extras
+
+
+def _texture(rng, size, spacing, scale):
+    """Smooth random field of unit variance with features of about `scale` mm."""
+    coarse = [max(int(np.ceil(n * mm / scale)) + 1, 2) for n, mm in zip(size, spacing, strict=True)]
+    field = rng.standard_normal(coarse).astype(np.float32)
+    planes = np.stack([cv2.resize(p, (size[2], size[1]), interpolation=cv2.INTER_CUBIC) for p in field])
+    position = np.linspace(0, len(planes) - 1, size[0])
+    lower = np.minimum(position.astype(int), len(planes) - 2)
+    weight = (position - lower).astype(np.float32)[:, None, None]
+    return planes[lower] * (1 - weight) + planes[lower + 1] * weight
+
+
+def make_image(patient, sequence, labels, extras, spacing):
+    """Intensities (float32, roughly 0-1) of one sequence: contrast, texture, bias field, blur, Rician noise."""
+    size = labels.shape
+    rng = np.random.default_rng([patient.seed, len(sequence), sum(map(ord, sequence))])
+    fat, muscle, bone, disc, fluid, cord, bowel = (value * rng.uniform(0.88, 1.12) for value in CONTRASTS[sequence])
+    coarse, medium, fine = (_texture(rng, size, spacing, mm) for mm in (42, 14, 5))
+    # muscle streaked with fat, as bright as bone in places; bowel and vessels in front
+    image = muscle + (bone - muscle) * np.clip(0.55 * medium + 0.3 * coarse + 0.25, 0, 1.6)
+    image = np.where(extras["front"], bowel * (1 + 0.45 * medium + 0.2 * fine), image)
+    image = np.where(extras["skin"], fat * (1 + 0.08 * medium), image)
+    marrow = bone * (1 + 0.16 * medium + 0.08 * fine)
+    solid = extras["sacrum"] | extras["upper"] | ((labels > 0) & (labels < 100))
+    image = np.where(solid, marrow, image)
+    # the unlabelled column above and the sacrum below have discs, too
+    gaps = (extras["upper"] | extras["sacrum"]) & (np.mod(extras["along"], 30) < 7)
+    image = np.where(gaps, disc, image)
+    canal = labels == 100
+    image = np.where(canal, fluid * (1 + 0.05 * fine), image)
+    image = np.where(extras["cord"], cord, image)
+    wear = np.zeros(256, np.float32)
+    wear[201 : 201 + patient.count] = patient.degeneration[: patient.count]
+    grey = disc + (0.30 if sequence != "t1" else 0.06) * (1 - wear[labels]) - 0.20 * wear[labels]
+    image = np.where(labels > 200, grey * (1 + 0.08 * fine), image).astype(np.float32)
+    bias = _texture(rng, size, spacing, 110)
+    image = image * np.exp(0.22 * bias)
+    sigma = rng.uniform(0.5, 0.9)
+    image = np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in image])
+    noise = rng.standard_normal((2, *size)).astype(np.float32) * rng.uniform(0.03, 0.06)
+    return np.hypot(np.clip(image, 0, None) + noise[0], noise[1])
+
+
+def make_volume(seed, number, sequence):
+    """(image int16, labels uint8, Geometry) of one series in canonical axes."""
+    size, spacing = GRIDS[sequence]
+    patient = draw_patient(seed, number)
+    labels, extras = make_labels(patient, size, spacing)
+    image = make_image(patient, sequence, labels, extras, spacing)
+    # SPIDER: 73 of 447 series are stored PIR with intensities from 0 up, the others LPS from -1000
+    stored = "PIR" if number % 6 == 3 else "LPS"
+    low, span = (0, 900) if stored == "PIR" else (-1000, 2600)
+    image = np.clip(low + image * span, low, 3096).astype(np.int16)
+    cosines = np.array(STORAGE[stored], float)
+    blank = Geometry((1, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(cosines))
+    stored_of = [axis for axis, _ in blank.axes()]
+    stored_size, stored_spacing = [0] * 3, [0.0] * 3
+    for canonical, axis in enumerate(stored_of):
+        stored_size[axis], stored_spacing[axis] = size[canonical], spacing[canonical]
+    corner = np.array(stored_spacing) * (np.array(stored_size) - 1) / 2
+    origin = tuple(-(cosines.reshape(3, 3) @ corner))
+    return image, labels, Geometry(tuple(stored_size), tuple(stored_spacing), origin, tuple(cosines))
+
+
+def overview(seed, patients, sequences):
+    """Rows of overview.csv: every fifth patient is in SPIDER's `validation` subset."""
+    rows = []
+    for number in range(1, patients + 1):
+        patient = draw_patient(seed, number)
+        rng = np.random.default_rng([seed, number, 7])
+        sex, age = "MF"[int(rng.integers(2))], float(rng.integers(19, 85))
+        for sequence in sequences:
+            _, spacing = GRIDS[sequence]
+            rows.append(
+                {
+                    "new_file_name": f"{number}_{sequence}",
+                    "num_vertebrae": patient.count,
+                    "num_discs": patient.count,
+                    "sex": sex,
+                    "birth_date": age,
+                    "subset": "validation" if number % 5 == 0 else "training",
+                    "MagneticFieldStrength": 1.5,
+                    "Manufacturer": "PHANTOM",
+                    "PixelSpacing": f"[{spacing[1]}, {spacing[2]}]",
+                    "SpacingBetweenSlices": spacing[0],
+                }
+            )
+    return rows
+
+
+def write_volume(root, seed, number, sequence):
+    """Write one series as root/images/{name}.mha and root/masks/{name}.mha."""
+    image, labels, geometry = make_volume(seed, number, sequence)
+    for kind, array in (("images", image), ("masks", labels)):
+        write(Path(root) / kind / f"{number}_{sequence}.mha", array, geometry)
+
+
+def write_overview(path, seed, patients, sequences):
+    rows = overview(seed, patients, sequences)
+    write_csv(path, rows, list(rows[0]))

@@ -1,0 +1,59 @@
+"""What one volume looks like as stored, and what a repair changed in one mask."""
+
+import hashlib
+
+import numpy as np
+
+from .. import CLASSES
+from .labels import hidden
+
+FOREGROUND = CLASSES[1:]
+DESCRIPTION = (
+    *("volume", "patient", "sequence", "orientation", "slices", "height", "width"),
+    *("slice_mm", "row_mm", "column_mm", "minimum", "maximum", "values", "labels", "hidden"),
+    *("defect_hidden", "defect_values", "defect_axis", "defect_turned", "corrected", "image_sha256"),
+)
+# the paper's four "primary issues" (section 3.2.1), and what each is on the stored file
+DEFECTS = {
+    "defect_hidden": "1. vertebrae not to be seen: a label at grey 10 of 255 or less when stretched",
+    "defect_values": "2. more than 4 values in the mask",
+    "defect_axis": "3. sagittal slices not along the first stored axis",
+    "defect_turned": "4. stored sagittal planes rotated or flipped",
+}
+FIDELITY = (
+    *("volume", "patient", "sequence", "index", "pixels", "changed"),
+    *(f"{kind}_{name}" for kind in ("exact", "repaired", "both") for name in FOREGROUND),
+)
+
+
+def describe(image, mask):
+    """The description of one volume: a dict of DESCRIPTION's columns, whose and corrected it is apart.
+
+    image, mask: volumes.Volume in canonical orientation. The defects are the paper's (DEFECTS); a
+    plane is upright where its rows run to inferior and its columns to posterior.
+    """
+    (first, _), (down, down_flipped), (back, back_flipped) = image.geometry.axes()
+    found = np.unique(mask.array)
+    return {
+        "orientation": image.geometry.orientation(),
+        **dict(zip(("slices", "height", "width"), image.array.shape, strict=True)),
+        **dict(zip(("slice_mm", "row_mm", "column_mm"), map(float, image.spacing), strict=True)),
+        **{"minimum": image.array.min(), "maximum": image.array.max()},
+        **{"values": len(found), "labels": " ".join(map(str, found)), "hidden": len(hidden(mask.array))},
+        "defect_hidden": bool(hidden(mask.array)),
+        "defect_values": len(found) > len(CLASSES),
+        "defect_axis": first != 0,
+        # ITK's first axis runs along the columns of a stored plane
+        "defect_turned": down < back or down_flipped or back_flipped,
+        "image_sha256": hashlib.sha256(np.ascontiguousarray(image.array)).hexdigest(),
+    }
+
+
+def compare(exact, repaired):
+    """What a repair changed in one class mask: a dict of pixel counts, see FIDELITY. Masks: uint8 [H, W]."""
+    row = {"pixels": exact.size, "changed": int((exact != repaired).sum())}
+    for k, name in enumerate(FOREGROUND, 1):
+        row[f"exact_{name}"] = int((exact == k).sum())
+        row[f"repaired_{name}"] = int((repaired == k).sum())
+        row[f"both_{name}"] = int(((exact == k) & (repaired == k)).sum())
+    return row

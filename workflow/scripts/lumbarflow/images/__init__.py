@@ -1,0 +1,1 @@
+"""Slices and class masks as pictures."""

@@ -1,0 +1,48 @@
+"""Slices and class masks as 8-bit PNG files."""
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .. import DataError
+from ..files import replacing, sha256
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# pixels a side, as in the config's schema: more is no slice of ours, but a file that unpacks to gigabytes
+LARGEST = 4096
+
+
+def write(path, array):
+    """Write a uint8 array as an 8-bit PNG and return the sha256 of the file.
+
+    Compression level 1: five times faster than the default and a few percent larger.
+    """
+    ok, encoded = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not ok:
+        raise DataError(f"{path}: an array of shape {array.shape} cannot be written as PNG")
+    content = encoded.tobytes()
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return sha256(content)
+
+
+def read(path, digest=None):
+    """Read an 8-bit single-channel PNG as uint8 [H, W].
+
+    `digest`: the sha256 that the file must have; a slice that changed since its manifest was
+    written must not slip into a training unseen. Raises DataError.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: is missing; delete the .csv of the same name and run again") from None
+    if digest and sha256(content) != digest:
+        raise DataError(f"{path}: is not the file its table describes; delete it and its .csv and run again")
+    if content[:8] == SIGNATURE and max(struct.unpack(">2I", content[16:24].ljust(8, b"\0"))) > LARGEST:
+        raise DataError(f"{path}: claims more than {LARGEST} pixels a side; delete it and run again")
+    array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint8 or array.ndim != 2:
+        raise DataError(f"{path}: expected an 8-bit single-channel PNG; delete it and run again")
+    return array

@@ -1,0 +1,117 @@
+"""Sagittal planes as 8-bit pictures of one size, and the way back."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .. import CLASSES, DataError
+
+PLACE = ("top", "left", "height", "width")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a source plane lies on the canvas, in canvas pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, row):
+        """The placement that a row of a slice table holds."""
+        return cls(*(int(row[name]) for name in PLACE))
+
+
+def place(plane_size, spacing, canvas_size, fit):
+    """Where a plane of plane_size [H, W] and spacing (mm a row, mm a column) goes on the canvas.
+
+    fit `stretch` fills the canvas whatever the aspect (the paper's release); `letterbox` keeps the
+    physical aspect and centres the plane between black bars.
+    """
+    if fit == "stretch":
+        return Placement(0, 0, *canvas_size)
+    if fit != "letterbox":
+        raise DataError(f"slices: fit must be stretch or letterbox, not {fit!r}")
+    extent = [pixels * mm for pixels, mm in zip(plane_size, spacing, strict=True)]
+    mm = max(length / pixels for length, pixels in zip(extent, canvas_size, strict=True))
+    height, width = (min(max(round(length / mm), 1), limit) for length, limit in zip(extent, canvas_size, strict=True))
+    return Placement((canvas_size[0] - height) // 2, (canvas_size[1] - width) // 2, height, width)
+
+
+def windows(array, window, percentiles):
+    """(low, high) grey window of each slice of a canonical array [slices, H, W], as floats [slices, 2].
+
+    window `slice`: percentiles of each slice by itself; `volume`: of the whole volume, so that one
+    tissue keeps one grey throughout. Raises DataError for NaN, infinite and constant volumes.
+    """
+    if not np.isfinite(array).all():
+        raise DataError("the volume holds NaN or infinite intensities; repair or remove it")
+    if array.min() == array.max():
+        raise DataError(f"every voxel is {array.min()}: there is no picture in the volume; repair or remove it")
+    if window == "slice":
+        return np.array([np.percentile(plane, percentiles) for plane in array], float)
+    return np.tile(np.percentile(array, percentiles), (len(array), 1)).astype(float)
+
+
+def to_grey(plane, low, high):
+    """Stretch [low, high] to 0-255, cut off what lies outside, truncate to uint8. Constant planes are black."""
+    if high <= low:
+        return np.zeros(plane.shape, np.uint8)
+    scaled = (plane.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def resize(array, size, how):
+    """Resize an array [H, W] or [H, W, C] to size [H, W]; pixel centres are kept in place.
+
+    how: `nearest`; `linear`, as released, which skips pixels where it shrinks to less than half; `area`,
+    the mean of what a pixel covers where it shrinks, linear where it grows.
+    """
+    if array.shape[:2] == tuple(size):
+        return array
+    shrinks = array.shape[0] >= size[0] and array.shape[1] >= size[1]
+    flags = {
+        "nearest": cv2.INTER_NEAREST_EXACT,
+        "linear": cv2.INTER_LINEAR,
+        "area": cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    }
+    if how not in flags:
+        raise DataError(f"resize must be one of {', '.join(flags)}, not {how!r}")
+    return cv2.resize(np.ascontiguousarray(array), (size[1], size[0]), interpolation=flags[how])
+
+
+def resize_classes(mask, size, how):
+    """Resize a uint8 class mask [H, W]: `nearest`, or `area`: the class that covers most of each pixel."""
+    if how != "area" or mask.shape == tuple(size):
+        return resize(mask, size, "nearest")
+    shares = np.stack([resize((mask == k).astype(np.float32), size, how) for k in range(len(CLASSES))])
+    return shares.argmax(0).astype(np.uint8)
+
+
+def to_canvas(plane, placement, canvas_size, how):
+    """Put a uint8 plane on a black canvas [H, W]."""
+    canvas = np.zeros(canvas_size, np.uint8)
+    area = resize(plane, (placement.height, placement.width), how)
+    canvas[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width] = area
+    return canvas
+
+
+def to_source(values, placement, canvas_size, plane_size):
+    """Take a field on any grid that spans the canvas, [h, w] or [h, w, C], back to the source plane.
+
+    Sampled linearly at the centres of the source pixels; give it probabilities, not classes.
+    """
+    scale_y, scale_x = values.shape[0] / canvas_size[0], values.shape[1] / canvas_size[1]
+    rows = (np.arange(plane_size[0]) + 0.5) * placement.height / plane_size[0] + placement.top
+    columns = (np.arange(plane_size[1]) + 0.5) * placement.width / plane_size[1] + placement.left
+    map_x, map_y = np.meshgrid(columns * scale_x - 0.5, rows * scale_y - 0.5)
+    return cv2.remap(
+        values,
+        map_x.astype(np.float32),
+        map_y.astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )

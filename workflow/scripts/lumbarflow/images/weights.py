@@ -1,0 +1,114 @@
+"""Class weights of images, the paper's imbalance ratio, and the filter built on it (paper section 3.2.2)."""
+
+import numpy as np
+
+from .. import CLASSES, DataError
+
+PIXELS = tuple(f"pixels_{name}" for name in CLASSES)
+WEIGHTS = tuple(f"weight_{name}" for name in CLASSES)
+COLUMNS = ("volume", "patient", "sequence", "index", *PIXELS, *WEIGHTS, "classes", "imbalance_ratio")
+
+
+def count_pixels(mask):
+    """Pixels of each class in a uint8 class mask: int64 [4]."""
+    return np.bincount(np.asarray(mask).ravel(), minlength=len(CLASSES))[: len(CLASSES)]
+
+
+def imbalance_ratio(pixels):
+    """Highest / lowest class weight over the four classes, background included; inf where one is absent.
+
+    Class weight = pixels of the class / pixels of the image. A ratio, though the paper prints it
+    with a percent sign.
+    """
+    pixels = np.asarray(pixels, float)
+    return float(pixels.max() / pixels.min()) if pixels.min() > 0 else float("inf")
+
+
+def describe(mask):
+    """The weight columns of one image's row."""
+    pixels = count_pixels(mask)
+    share = pixels / pixels.sum()
+    return {
+        **dict(zip(PIXELS, map(int, pixels), strict=True)),
+        **dict(zip(WEIGHTS, map(float, share), strict=True)),
+        "classes": int((pixels > 0).sum()),
+        "imbalance_ratio": imbalance_ratio(pixels),
+    }
+
+
+def row_pixels(rows):
+    """Pixel counts of weight rows: int64 [rows, 4]."""
+    return np.array([[int(row[name]) for name in PIXELS] for row in rows], np.int64).reshape(-1, len(CLASSES))
+
+
+def foreground_share(pixels):
+    """Share of the largest foreground class in the whole foreground; NaN without a foreground."""
+    foreground = np.asarray(pixels, float)[1:]
+    return float(foreground.max() / foreground.sum()) if foreground.sum() else float("nan")
+
+
+def focal_alpha(pixels):
+    """Factor of each class in the focal loss, from its pixels over all training images: float [4], mean 1.
+
+    Inversely proportional to the class weights (paper section 3.2.2), so that a rare class counts as
+    much as a common one. Raises DataError where a class is absent.
+    """
+    pixels = np.asarray(pixels, float)
+    if not (pixels > 0).all():
+        absent = ", ".join(name for name, n in zip(CLASSES, pixels, strict=True) if not n)
+        raise DataError(f"loss.alpha `weights` needs every class in the training images; {absent} is in none")
+    return 1 / pixels / np.mean(1 / pixels)
+
+
+def resolve_alpha(loss, rows):
+    """Loss settings with alpha as numbers or None, for training rows with pixel counts: `none` is None, `weights`
+    becomes focal_alpha of these images."""
+    alpha = loss["alpha"]
+    if alpha == "weights":
+        alpha = focal_alpha(row_pixels(rows).sum(0)).tolist()
+    return {**loss, "alpha": None if alpha == "none" else alpha}
+
+
+def _excess(rows, limit):
+    """Rows to drop, the most imbalanced image first, until the pooled ratio of the others is at most `limit`."""
+    order = sorted(range(len(rows)), key=lambda i: -float(rows[i]["imbalance_ratio"]))
+    pooled = row_pixels(rows).sum(0)
+    dropped = set()
+    for i in order:
+        if imbalance_ratio(pooled) <= limit:
+            break
+        dropped.add(i)
+        pooled = pooled - row_pixels([rows[i]])[0]
+    return dropped
+
+
+def select(rows, criterion, limit, classes, cap=None, seed=0):
+    """Decide which images train: [(kept, reason)], one for each weight row of a sequence.
+
+    classes: fewest classes an image must show (the paper: 4). criterion, of which `limit` is the bound:
+    `image_ratio`: the image's imbalance ratio (the paper's words: 55); `dataset_ratio`: the ratio of the
+    pooled pixels, the worst images being dropped until it holds; `foreground_share`: share of the largest
+    foreground class in the foreground; `none`. cap: keep at most so many, drawn by `seed`.
+    """
+    reasons = [f"fewer than {classes} classes" if int(row["classes"]) < classes else "" for row in rows]
+    left = [i for i, reason in enumerate(reasons) if not reason]
+    if criterion == "image_ratio":
+        for i in left:
+            if float(rows[i]["imbalance_ratio"]) > limit:
+                reasons[i] = f"imbalance ratio above {limit:g}"
+    elif criterion == "dataset_ratio":
+        for i in _excess([rows[i] for i in left], limit):
+            reasons[left[i]] = f"among the worst, to bring the pooled ratio to {limit:g}"
+    elif criterion == "foreground_share":
+        for i in left:
+            if foreground_share(row_pixels([rows[i]])[0]) > limit:
+                reasons[i] = f"one class above {limit:g} of the foreground"
+    elif criterion != "none":
+        raise DataError(
+            f"filters: criterion must be image_ratio, dataset_ratio, foreground_share or none, not {criterion!r}"
+        )
+    left = [i for i, reason in enumerate(reasons) if not reason]
+    if cap is not None and len(left) > cap:
+        for i in np.random.default_rng(seed).permutation(left)[cap:]:
+            reasons[i] = f"beyond the cap of {cap} images"
+    return [(not reason, reason) for reason in reasons]

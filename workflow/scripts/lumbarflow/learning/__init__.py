@@ -1,0 +1,1 @@
+"""Splits, networks and their training."""

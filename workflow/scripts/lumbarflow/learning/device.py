@@ -1,0 +1,66 @@
+"""Which device trains, and with what versions."""
+
+import logging
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from .. import DataError
+
+
+def choose(wanted, threads):
+    """Prepare the Keras backend for `auto`, `cpu` or `gpu` and return the device used (`cpu` or `gpu`).
+
+    Must be called before Keras is imported. Raises DataError where `gpu` is wanted and none is seen.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if wanted == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        found = [device.name for device in tf.config.list_physical_devices("GPU")]
+        for name in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(name, True)
+    elif backend == "jax":
+        import jax
+
+        found = [str(device) for device in jax.devices() if device.platform == "gpu"]
+    else:
+        import torch
+
+        torch.set_num_threads(threads)
+        found = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    if wanted == "gpu" and not found:
+        raise DataError(
+            f"config.device is gpu, but {backend} sees no GPU (CUDA_VISIBLE_DEVICES is "
+            f"{os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); install envs/cuda.lock and check "
+            "nvidia-smi, or set device to auto or cpu"
+        )
+    used = "gpu" if found and wanted != "cpu" else "cpu"
+    logging.getLogger(__name__).info("%s on %s %s, %d threads", backend, used, found, threads)
+    return used
+
+
+def precision(wanted, used):
+    """Keras's dtype policy for `auto`, `float32` or `bfloat16` on a device: auto takes half precision on a GPU alone.
+
+    On CPUs it is slower, and float32 results can be repeated to the last bit.
+    """
+    half = wanted == "bfloat16" or (wanted == "auto" and used == "gpu")
+    return "mixed_bfloat16" if half else "float32"
+
+
+def versions():
+    """Versions of what decides a training's numbers."""
+    found = {"python": platform.python_version(), "backend": os.environ["KERAS_BACKEND"]}
+    for package in ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,86 @@
+"""The paper's combined loss (section 4), in keras.ops; class masks [N, H, W] against probabilities [N, H, W, C]."""
+
+import keras
+from keras import ops
+
+from .. import DataError
+
+
+@keras.saving.register_keras_serializable(package="lumbarflow")
+class CombinedLoss(keras.losses.Loss):
+    """focal_share * focal + (1 - focal_share) * dice, in float32.
+
+    focal = mean over pixels and classes of -alpha (1 - p)^gamma y log p, p clipped to [1e-7, 1 - 1e-7],
+    with one alpha a class (None: 1, as released); focal_reduction `sum`: the sum over an image's pixels and
+    classes instead, as the paper's formula reads, averaged over images;
+    dice = 1 - mean over images of (2 sum yp + 1) / (sum y + sum p + 1). dice_over `joint` sums over
+    pixels and classes together, as released, which lets the background dominate; `class` takes the
+    fraction for each class by itself and averages.
+    """
+
+    def __init__(
+        self,
+        focal_share=0.6,
+        alpha=None,
+        gamma=4.0,
+        dice_over="joint",
+        focal_reduction="mean",
+        name="combined",
+        **options,
+    ):
+        super().__init__(name=name, **options)
+        for key, value, known in (
+            ("dice_over", dice_over, ("joint", "class")),
+            ("focal_reduction", focal_reduction, ("mean", "sum")),
+        ):
+            if value not in known:
+                raise DataError(f"loss.{key} must be {' or '.join(known)}, not {value!r}")
+        self.focal_share, self.alpha, self.gamma = focal_share, alpha, gamma
+        self.dice_over, self.focal_reduction = dice_over, focal_reduction
+
+    def call(self, y_true, y_pred):
+        p = ops.cast(y_pred, "float32")
+        y = ops.one_hot(ops.cast(y_true, "int32"), p.shape[-1], dtype="float32")
+        return self.focal_share * self.focal(y, p) + (1 - self.focal_share) * self.dice(y, p)
+
+    def focal(self, y, p):
+        p = ops.clip(p, 1e-7, 1 - 1e-7)
+        alpha = 1.0 if self.alpha is None else ops.convert_to_tensor(self.alpha, "float32")
+        terms = alpha * ops.power(1 - p, self.gamma) * (-y * ops.log(p))
+        return ops.mean(ops.sum(terms, axis=(1, 2, 3))) if self.focal_reduction == "sum" else ops.mean(terms)
+
+    def dice(self, y, p):
+        axes = (1, 2, 3) if self.dice_over == "joint" else (1, 2)
+        overlap = ops.sum(y * p, axis=axes)
+        return 1 - ops.mean((2 * overlap + 1) / (ops.sum(y, axis=axes) + ops.sum(p, axis=axes) + 1))
+
+    def get_config(self):
+        own = {"focal_share": self.focal_share, "alpha": self.alpha, "gamma": self.gamma}
+        return {**super().get_config(), **own, "dice_over": self.dice_over, "focal_reduction": self.focal_reduction}
+
+
+@keras.saving.register_keras_serializable(package="lumbarflow")
+class CrossEntropy(keras.losses.Loss):
+    """Mean over pixels of -alpha log p of the true class, p clipped as above, in float32."""
+
+    def __init__(self, alpha=None, name="cross_entropy", **options):
+        super().__init__(name=name, **options)
+        self.alpha = alpha
+
+    def call(self, y_true, y_pred):
+        p = ops.clip(ops.cast(y_pred, "float32"), 1e-7, 1 - 1e-7)
+        y = ops.one_hot(ops.cast(y_true, "int32"), p.shape[-1], dtype="float32")
+        alpha = 1.0 if self.alpha is None else ops.convert_to_tensor(self.alpha, "float32")
+        return ops.mean(ops.sum(-alpha * y * ops.log(p), axis=-1))
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha}
+
+
+def make(name, alpha, **settings):
+    """The loss of an experiment's settings: `combined` (focal and dice) or `cross_entropy`. Raises DataError."""
+    if name == "combined":
+        return CombinedLoss(alpha=alpha, **settings)
+    if name == "cross_entropy":
+        return CrossEntropy(alpha)
+    raise DataError(f"loss.name must be combined or cross_entropy, not {name!r}")

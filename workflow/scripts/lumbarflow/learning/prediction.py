@@ -1,0 +1,141 @@
+"""Applying a trained network to slices."""
+
+import itertools
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from .. import CLASSES, DataError
+from ..images import png
+from ..images.slices import Placement, resize, to_source
+from .batches import pad_to_16, predict, slice_path
+
+NOTHING = 255  # in a mask of p > 0.5: no class reaches it
+
+
+def load(path, size=None):
+    """Read a .keras file in safe mode: code inside is never run.
+
+    size: [H, W] of the images it is to segment. Raises DataError for a damaged or foreign file, or a model for
+    another size or other classes.
+    """
+    import keras
+
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{path}: is not a model of this workflow ({reason}); delete it and run again") from None
+    found, expected = (model.input_shape, model.output_shape), size and pad_to_16(size)
+    if size and found != ((None, *expected, 1), (None, *expected, len(CLASSES))):
+        raise DataError(
+            f"{path}: turns {found[0][1:]} into {found[1][1:]}, but network.image_size {list(size)} and {len(CLASSES)} "
+            f"classes need {(*expected, 1)} into {(*expected, len(CLASSES))}; delete it and run again"
+        )
+    return model
+
+
+def probabilities(model, images, normalisation, batch=8):
+    """Class probabilities float32 [N, H, W, 4] of uint8 images [N, H, W] on the network grid."""
+    return np.concatenate([p for _, p in predict(model, images, normalisation, batch)])
+
+
+def decide(p):
+    """Class masks uint8 [..., H, W] by the highest probability."""
+    return p.argmax(-1).astype(np.uint8)
+
+
+def decide_half(p):
+    """The class with p > 0.5, or NOTHING (the release's masks for its surface metrics)."""
+    return np.where(p.max(-1) > 0.5, p.argmax(-1), NOTHING).astype(np.uint8)
+
+
+def soft_sums(p, truth):
+    """Sums that the soft Dice of one image needs, for each class: dict of float64 [4]."""
+    y = truth[..., None] == np.arange(len(CLASSES))
+    return {
+        "soft_overlap": (p * y).sum((0, 1), dtype=np.float64),
+        "soft_pred": p.sum((0, 1), dtype=np.float64),
+        "soft_truth": y.sum((0, 1)).astype(np.float64),
+    }
+
+
+def offsets(views):
+    """Shifts (rows, columns), in pixels of the network grid, of views x views grids that lie evenly between each other:
+    together they sample a plane that many times as finely in each direction."""
+    steps = [(i + 0.5) / views - 0.5 for i in range(views)]
+    return list(itertools.product(steps, steps))
+
+
+def load_view(rows, folder, size, how, offset):
+    """Slices of split rows as uint8 [N, H, W] on the network grid moved by `offset`, in its own pixels."""
+    images = np.empty((len(rows), *size), np.uint8)
+    for image, row in zip(images, rows, strict=True):
+        canvas = png.read(slice_path(folder, row), row["image_sha256"])
+        down, right = (move * have / want for move, have, want in zip(offset, canvas.shape, size, strict=True))
+        matrix = np.float32([[1, 0, -right], [0, 1, -down]])
+        moved = cv2.warpAffine(canvas, matrix, canvas.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        image[:] = resize(moved, size, how)
+    return images
+
+
+def on_source(p, row, canvas_size, offset=(0, 0)):
+    """Class probabilities float32 [H, W, 4] on the source plane of a slices.csv row, from those on the network grid,
+    which lies moved by `offset` of its pixels."""
+    placement = Placement.of(row)
+    down, right = (move * have / want for move, have, want in zip(offset, canvas_size, p.shape, strict=False))
+    placement = replace(placement, top=placement.top - down, left=placement.left - right)
+    plane = (int(row["source_height"]), int(row["source_width"]))
+    return to_source(p, placement, canvas_size, plane)
+
+
+def network_spacing(row, spacing, canvas_size, size):
+    """Millimetres a slice, a row and a column of the network grid `size`, which spans the canvas of a slices.csv row;
+    spacing: the same of the source volume."""
+    steps = [spacing[0]]
+    for axis, name in enumerate(("height", "width")):
+        mm = spacing[1 + axis] * int(row[f"source_{name}"]) / int(row[name])  # a pixel of the canvas
+        steps.append(mm * canvas_size[axis] / size[axis])
+    return tuple(steps)
+
+
+def without_small(mask, least):
+    """A copy of a boolean mask [slices, H, W] without its components, voxels joined by their faces, of fewer than
+    `least` voxels."""
+    found, count = ndimage.label(mask)
+    sizes = np.bincount(found.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return (sizes >= max(least, 1))[found]
+
+
+def clean(classes, spacing, smallest):
+    """A copy of class masks uint8 [slices, H, W] in which components of too small a volume are background.
+
+    spacing: mm a voxel; smallest: {class: mm3}.
+    """
+    cleaned = classes.copy()
+    for name, volume in smallest.items():
+        mask = classes == CLASSES.index(name)
+        cleaned[mask & ~without_small(mask, volume / np.prod(spacing))] = 0
+    return cleaned
+
+
+def choose_smallest(volumes, candidates):
+    """For each foreground class the smallest component (mm3) to keep: the candidate, or 0, with the best Dice pooled
+    over the volumes, the first of equals.
+
+    volumes: (predicted uint8 [slices, H, W], truth alike, spacing in mm) of patients who are not tested.
+    """
+    chosen = {}
+    for k, name in enumerate(CLASSES[1:], 1):
+        scores = []
+        for candidate in sorted({0, *candidates}):
+            sums = np.zeros(2)
+            for predicted, truth, spacing in volumes:
+                kept = without_small(predicted == k, candidate / np.prod(spacing))
+                sums += 2 * (kept & (truth == k)).sum(), kept.sum() + (truth == k).sum()
+            scores.append((sums[0] / max(sums[1], 1), -candidate))
+        chosen[name] = -max(scores)[1]
+    return chosen

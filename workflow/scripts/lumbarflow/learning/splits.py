@@ -1,0 +1,112 @@
+"""Who trains, who validates, who is tested."""
+
+import numpy as np
+
+from .. import DataError
+from ..files import read_csv
+
+# the subset that chooses the model, by split.validation
+VALIDATED_ON = {"own": "validation", "test": "test"}
+
+
+def deal(items, parts, seed, strata=None):
+    """Cut items into `parts` equal parts at random: {item: part}, repeatable by seed.
+
+    strata: {item: group}; each group is spread over the parts as evenly as the whole is.
+    """
+    rng = np.random.default_rng(seed)
+    order = [items[i] for i in rng.permutation(len(items))]
+    if strata:
+        order.sort(key=lambda item: strata[item])  # stable: random within a group
+    return {item: position % parts for position, item in enumerate(order)}
+
+
+def subset_of(part, fold, parts, validation):
+    """Subset of a part in a fold: part `fold` tests, the next one validates, the others train."""
+    if part == fold % parts:
+        return "test"
+    if validation == "own" and part == (fold + 1) % parts:
+        return "validation"
+    return "train"
+
+
+def read_official(path):
+    """The official division, from SPIDER's overview.csv or a sample sheet: {patient: `training` or `validation`}.
+
+    Raises DataError.
+    """
+    sides = {}
+    for row in read_csv(path):
+        row["subset"] = (row.get("subset") or "").strip()
+        if not {"new_file_name", "patient"} & row.keys() or row["subset"] not in ("training", "validation"):
+            raise DataError(
+                f"{path}: expected columns new_file_name (of a sample sheet: patient) and subset (training or "
+                f"validation), found {dict(list(row.items())[:3])} ...; add them, or use split.kind patient"
+            )
+        patient = row["patient"].strip() if "patient" in row else row["new_file_name"].partition("_")[0]
+        if sides.setdefault(patient, row["subset"]) != row["subset"]:
+            raise DataError(f"{path}: patient {patient} is in training and in validation; put all series in one")
+    return sides
+
+
+def make(rows, kind, parts, validation, filter_test, fold, seed, patients, official=None):
+    """Subset of each manifest row: a list of `train`, `validation`, `test` or `none`.
+
+    kind `slice` deals the kept images out whatever their patient (the release; it leaks); `patient`
+    deals patients out, each with all of its sequences, so that none is on two sides; `official` tests
+    SPIDER's validation patients (`official`: read_official's) and deals the others out, one part to
+    validate. patients: {patient: its sequences} of the whole dataset, so that every sequence gets the
+    same division. filter_test: also drop from the test set what the filter drops; otherwise every
+    slice of a test volume is scored. validation `test`: the test images choose the model, too.
+
+    Raises DataError where a subset comes out empty or a patient is missing from `official`.
+    """
+    if kind == "slice":
+        keys = [(row["volume"], row["index"]) for row in rows]
+        kept = [key for key, row in zip(keys, rows, strict=True) if row["kept"] == "true"]
+        sides = {key: subset_of(part, fold, parts, validation) for key, part in deal(kept, parts, seed).items()}
+    elif kind in ("patient", "official"):
+        keys = [row["patient"] for row in rows]
+        strata = {name: " ".join(sequences) for name, sequences in patients.items()}
+        if kind == "patient":
+            dealt = deal(sorted(patients), parts, seed, strata)
+            sides = {patient: subset_of(part, fold, parts, validation) for patient, part in dealt.items()}
+        else:
+            unknown = sorted(patients.keys() - official.keys())
+            if unknown:
+                raise DataError(f"there is no official subset for patient {unknown[0]} ({len(unknown)} such in all)")
+            training = [patient for patient in sorted(patients) if official[patient] == "training"]
+            validates = fold % parts if validation == "own" else None
+            sides = dict.fromkeys(patients, "test")
+            for patient, part in deal(training, parts, seed, strata).items():
+                sides[patient] = "validation" if part == validates else "train"
+    else:
+        raise DataError(f"split.kind must be slice, patient or official, not {kind!r}")
+    subsets = []
+    for key, row in zip(keys, rows, strict=True):
+        subset = sides.get(key, "none")
+        if row["kept"] != "true" and (subset != "test" or filter_test):
+            subset = "none"
+        subsets.append(subset)
+    needed = ["train", "test"] + (["validation"] if validation == "own" else [])
+    for subset in needed:
+        if subset not in subsets:
+            raise DataError(
+                f"the {kind} split in {parts} parts leaves no image to {subset}: {len(rows)} images of "
+                f"{len({row['patient'] for row in rows})} patients, {sum(row['kept'] == 'true' for row in rows)} "
+                "kept by the filter; add data, lower split.parts, or relax the filter"
+            )
+    return subsets
+
+
+def check_disjoint(rows, kind):
+    """Raise DataError if a patient stands on two sides of a patient split."""
+    if kind == "slice":
+        return
+    sides = {}
+    for row in rows:
+        if row["subset"] != "none":
+            sides.setdefault(row["patient"], set()).add(row["subset"])
+    for patient, subsets in sides.items():
+        if len(subsets) > 1:
+            raise DataError(f"patient {patient} is in {' and '.join(sorted(subsets))}: the split leaks; make it anew")

@@ -1,0 +1,237 @@
+"""Training of one network on one split."""
+
+import json
+import logging
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from .. import CLASSES, DataError
+from ..files import replacing
+from .batches import iterate, predict
+from .losses import make
+
+SCORES = ("loss", "accuracy", "mean_iou", "mean_dice")
+HISTORY = (
+    *("epoch", "rate", *(f"{subset}_{name}" for subset in ("train", "validation") for name in SCORES)),
+    "test_accuracy",
+)
+PLATEAU = 5  # epochs without a better validation before the rate is halved
+PROGRESS = 60  # seconds between lines within an epoch
+# what TensorFlow, JAX and PyTorch say when memory runs out; they have no exception in common
+OUT_OF_MEMORY = re.compile("MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OOM when|out of memory|allocate memory")
+
+
+class Confusion(keras.metrics.Metric):
+    """Confusion matrix [truth, prediction] pooled over every pixel since the last reset."""
+
+    def __init__(self, name="confusion", **options):
+        super().__init__(name=name, dtype="float32", **options)
+        self.classes = len(CLASSES)
+        self.matrix = self.add_weight(shape=(self.classes, self.classes), initializer="zeros", name="matrix")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        # not bincount: JAX compiles it for a length that is known beforehand only, which Keras cannot tell it
+        truth, predicted = (
+            ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), self.classes, dtype="float32")
+            for labels in (y_true, ops.argmax(y_pred, axis=-1))
+        )
+        self.matrix.assign_add(ops.matmul(ops.transpose(truth), predicted))
+
+    def result(self):
+        return ops.convert_to_tensor(self.matrix)
+
+
+def summarise(matrix):
+    """accuracy, mean IoU and mean Dice over the four classes of a pooled confusion matrix.
+
+    A class absent from both sides is left out of the means.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    hits = np.diag(matrix)
+    both = matrix.sum(0) + matrix.sum(1)
+    shown = both > 0
+    return {
+        "accuracy": float(hits.sum() / matrix.sum()),
+        "mean_iou": float(np.mean(hits[shown] / (both - hits)[shown])),
+        "mean_dice": float(np.mean(2 * hits[shown] / both[shown])),
+    }
+
+
+def best_epoch(history):
+    """Epoch (from 1) with the best validation mean IoU, the first of equals; 0 without any."""
+    scores = [row["validation_mean_iou"] for row in history]
+    return scores.index(max(scores)) + 1 if scores else 0
+
+
+def rate_at(history, settings):
+    """Learning rate of the next epoch, from those before: `constant`; `cosine` down to a hundredth;
+    `plateau`: halved after every PLATEAU epochs without a better validation mean IoU."""
+    rate, schedule, epoch = settings["rate"], settings["schedule"], len(history)
+    if schedule == "constant":
+        return rate
+    if schedule == "cosine":
+        done = epoch / max(settings["epochs"] - 1, 1)
+        return float(rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done))))
+    if schedule == "plateau":
+        since = 0
+        for number in range(1, epoch + 1):
+            since = 0 if best_epoch(history[:number]) == number else since + 1
+            if since == PLATEAU:
+                rate, since = rate / 2, 0
+        return rate
+    raise DataError(f"training.schedule must be constant, cosine or plateau, not {schedule!r}")
+
+
+@dataclass
+class Fit:
+    """What a training leaves: the model with its best weights, the history rows and the best epoch (from 1)."""
+
+    model: keras.Model
+    history: list
+    best_epoch: int
+
+
+def evaluate(model, images, masks, batch, normalisation, loss):
+    """Loss and scores, pooled over every pixel, of a model on uint8 images and masks [N, H, W]."""
+    classes, total = len(CLASSES), 0.0
+    matrix = np.zeros(classes**2, np.int64)
+    for chunk, predicted in predict(model, images, normalisation, batch):
+        truth = masks[chunk]
+        total += float(loss(truth, predicted)) * len(truth)
+        pairs = truth.astype(np.int64) * classes + predicted.argmax(-1)
+        matrix += np.bincount(pairs.ravel(), minlength=classes**2)
+    return {"loss": total / len(images), **summarise(matrix.reshape(classes, classes))}
+
+
+def _variables(model):
+    """Everything that a training changes: weights, moving averages, dropout's seeds, the optimiser's moments."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def save_state(path, model, best_weights, history):
+    """Write what is needed to go on after this epoch, in one file that is there whole or not at all."""
+    arrays = {f"now{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(_variables(model))}
+    arrays |= {f"best{i}": weight for i, weight in enumerate(best_weights)}
+    with replacing(path) as temporary:
+        np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
+
+
+def load_state(path, model):
+    """(best weights, history) of a training that was cut off, the model and optimiser set to where it was;
+    (None, []) without such a file, or where it does not fit."""
+    if path is None or not Path(path).is_file():
+        return None, []
+    variables = _variables(model)
+    try:
+        with np.load(path, allow_pickle=False) as state:
+            values = [state[f"now{i}"] for i in range(len(variables))]
+            best = [state[f"best{i}"] for i in range(len(model.weights))]
+            history = json.loads(str(state["history"]))
+        if any(tuple(v.shape) != value.shape for v, value in zip(variables, values, strict=True)):
+            raise ValueError("other shapes")
+    except Exception as error:  # a damaged file only costs time
+        logging.getLogger(__name__).warning("%s: cannot be resumed from (%s); starting anew", path, error)
+        return None, []
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return best, history
+
+
+def step_memory(model, batch):
+    """About how many bytes one training step holds: each layer's output and its gradient in float32; of each weight
+    the value, the gradient and Adam's two moments."""
+    outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
+    return 4 * (2 * batch * outputs + 4 * model.count_params())
+
+
+@contextmanager
+def _explaining_memory(batch, needed):
+    """Turn any backend's way to run out of memory into a DataError that says what to lower; needed: step_memory's."""
+    try:
+        yield
+    except Exception as error:
+        if not OUT_OF_MEMORY.search(f"{type(error).__name__}: {error}"):
+            raise
+        raise DataError(
+            f"out of memory: a step of training.batch {batch} takes about {needed / 2**30:.1f} GiB; lower "
+            "training.batch or network.image_size, or give the job more memory"
+        ) from None
+
+
+def _train_epoch(model, batches, count, rate, epoch, log, resume):
+    """One pass over the batches; returns the loss and scores of the training images."""
+    model.optimizer.learning_rate.assign(rate)
+    model.reset_metrics()
+    told = time.perf_counter()
+    for number, (images, masks) in enumerate(batches, 1):
+        result = model.train_on_batch(images, masks, return_dict=True)
+        if not np.isfinite(result["loss"]):
+            kept = f"; epoch {epoch - 1}, the last good one, is kept in {resume}" if resume and epoch > 1 else ""
+            raise DataError(
+                f"the loss became {result['loss']} in epoch {epoch}, batch {number}{kept}; lower training.rate"
+            )
+        if time.perf_counter() - told > PROGRESS:
+            told = time.perf_counter()
+            log.info("epoch %d: %d of about %d images, loss %.4f", epoch, number * len(images), count, result["loss"])
+    return {"loss": float(result["loss"]), **summarise(result["confusion"])}
+
+
+def train(model, training, validation, settings, loss, normalisation, augmentation, seed, resume=None):
+    """Fit `model` with Adam and keep the weights of the epoch with the best validation mean IoU.
+
+    training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: rate, schedule,
+    batch, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
+    validation set, before it stops). loss: arguments of losses.make. resume: a file to keep the state
+    in after each epoch, and to go on from where it exists; on the CPU the result is the same to the
+    last bit. Returns a Fit. Raises DataError for a loss that is not finite, and where memory runs out.
+    """
+    log = logging.getLogger(__name__)
+    for name, (images, masks) in (("training", training), ("validation", validation)):
+        if len(images) == 0:
+            raise DataError(f"the {name} set is empty; lower split.parts or relax the filter")
+        if len(np.unique(masks)) < 2:
+            raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
+    loss = make(**loss)
+    model.compile(optimizer=keras.optimizers.Adam(settings["rate"]), loss=loss, metrics=[Confusion()])
+    model.optimizer.build(model.trainable_variables)
+    best_weights, history = load_state(resume, model)
+    if history:
+        log.info("goes on after epoch %d of a training that was cut off", len(history))
+    # a kernel that is out of memory kills without a word: then this line says why
+    needed = step_memory(model, settings["batch"])
+    log.info("a step of batch %d takes about %.1f GiB", settings["batch"], needed / 2**30)
+    began, first = time.perf_counter(), len(history)
+    while len(history) < settings["epochs"] and len(history) - best_epoch(history) < settings["patience"]:
+        started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
+        # PyTorch draws dropout from one global generator, which no saved state holds
+        keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        batches = iterate(*training, settings["batch"], seed, epoch, normalisation, augmentation)
+        with _explaining_memory(settings["batch"], needed):
+            trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log, resume)
+            took = time.perf_counter() - started
+            scores = evaluate(model, *validation, settings["batch"], normalisation, loss)
+        row = {"epoch": epoch + 1, "rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
+        history.append(row | {f"validation_{name}": value for name, value in scores.items()})
+        best = best_epoch(history)
+        if best == epoch + 1:
+            best_weights = model.get_weights()
+        if resume is not None:
+            save_state(resume, model, best_weights, history)
+        remaining = (time.perf_counter() - began) / (epoch + 1 - first) * (settings["epochs"] - epoch - 1)
+        log.info(
+            "epoch %d/%d loss %.4f mean IoU %.4f, validation %.4f (best %.4f in epoch %d), "
+            "%.1f images/s, at most %.0f s left",
+            *(epoch + 1, settings["epochs"], trained["loss"], trained["mean_iou"], scores["mean_iou"]),
+            *(history[best - 1]["validation_mean_iou"], best, len(training[0]) / took, remaining),
+        )
+    if len(history) < settings["epochs"]:
+        log.info("stopped: no better validation mean IoU for %d epochs", settings["patience"])
+    model.set_weights(best_weights)
+    return Fit(model, history, best_epoch(history))

@@ -1,0 +1,77 @@
+"""From predictions and truth to rows of metrics."""
+
+import numpy as np
+
+from .. import CLASSES
+from .metrics import count, scores, surface
+
+PER_IMAGE = (
+    *("sequence", "patient", "volume", "index", "grid", "unit", "class"),
+    *("tp", "fp", "fn", "iou", "dice", "precision", "recall", "f1", "soft_dice"),
+    *("asd_pooled", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95", "missed"),
+)
+PER_VOLUME = ("sequence", "patient", "volume", "class", "dice", "asd_mm", "nsd_mm", "hd95_mm", "missed")
+PER_STACK = ("sequence", "class", "asd", "nsd")
+SURFACES = ("asd_pooled", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95")
+
+
+def image_rows(pred, truth, spacing, tau, soft=None):
+    """One row of metrics for each class of one image: counts, overlap, surfaces in units of spacing.
+
+    pred, truth: uint8 class masks [H, W]. soft: sums of prediction.soft_sums for the soft Dice,
+    which is the release's: (2 overlap + 1) / (pred + truth + 1).
+    """
+    counts = count(pred, truth, len(CLASSES))
+    overlap = scores(counts)
+    rows = []
+    for k, name in enumerate(CLASSES):
+        tp, fp, fn = (int(value) for value in counts[k])
+        distances = surface(pred == k, truth == k, spacing, tau)
+        row = {"class": name, "tp": tp, "fp": fp, "fn": fn}
+        row |= {metric: float(values[k]) for metric, values in overlap.items()}
+        row |= {metric: getattr(distances, metric) for metric in SURFACES}
+        row["missed"] = (tp + fp == 0) != (tp + fn == 0)
+        if soft is not None:
+            row["soft_dice"] = float(
+                (2 * soft["soft_overlap"][k] + 1) / (soft["soft_pred"][k] + soft["soft_truth"][k] + 1)
+            )
+        rows.append(row)
+    return rows
+
+
+def stack_rows(stacks, tau):
+    """ASD and NSD as the release took them: the whole test stack of a sequence as if it were one volume.
+
+    An artefact, for reproduction only: a surface may match another patient's slice, so distances
+    come out too small. stacks: {sequence: [(mask of p > 0.5, truth), ...]}, uint8 [H, W].
+    """
+    rows = []
+    for sequence, pairs in stacks.items():
+        preds, truths = (np.stack(part) for part in zip(*pairs, strict=True))
+        for k, name in enumerate(CLASSES):
+            distances = surface(preds == k, truths == k, (1, 1, 1), tau)
+            row = {"sequence": sequence, "class": name, "asd": distances.asd_mean_of_means}
+            rows.append({**row, "nsd": distances.nsd_mean_of_means})
+    return rows
+
+
+def volume_rows(pred, truth, spacing, tau):
+    """Dice and surface distances (mm) of each foreground class of one volume [slices, H, W]."""
+    overlap = scores(count(pred, truth, len(CLASSES)))
+    rows = []
+    for k, name in enumerate(CLASSES[1:], 1):
+        found = [bool((mask == k).any()) for mask in (pred, truth)]
+        if not any(found):
+            continue
+        distances = surface(pred == k, truth == k, spacing, tau)
+        rows.append(
+            {
+                "class": name,
+                "dice": float(overlap["dice"][k]),
+                "asd_mm": distances.asd_pooled,
+                "nsd_mm": distances.nsd_symmetric,
+                "hd95_mm": distances.hd95,
+                "missed": not all(found),
+            }
+        )
+    return rows

@@ -1,0 +1,112 @@
+"""Tables of the dataset, of what the paper found wrong with it, and of what its repair costs."""
+
+import pandas as pd
+
+from ..data.dataset import duplicates
+from ..data.survey import DEFECTS, FOREGROUND
+
+
+def _span(values, unit=""):
+    low, high = (f"{value:.4g}" for value in (values.min(), values.max()))
+    return (low if low == high else f"{low} to {high}") + unit
+
+
+def _tally(values):
+    """`SIEMENS (12), Philips (3)`, most frequent first; empty cells are unknown."""
+    counts = values.fillna("").astype(str).str.strip().replace("", "unknown").value_counts()
+    return ", ".join(
+        f"{name} ({count})" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    )
+
+
+def _describe_group(group):
+    """One column of the dataset table."""
+    negative = group["minimum"] < 0
+    count = len(group)
+    rows = {
+        "patients": group["patient"].nunique(),
+        "series": count,
+        "slices": group["slices"].sum(),
+        "slices a series": _span(group["slices"]),
+        "stored orientation": _tally(group["orientation"]),
+        "sagittal matrix, rows": _span(group["height"]),
+        "sagittal matrix, columns": _span(group["width"]),
+        "in-plane spacing": _span(pd.concat([group["row_mm"], group["column_mm"]]), " mm"),
+        "spacing between slices": _span(group["slice_mm"], " mm"),
+        "intensities, series with negative ones": (
+            f"{negative.sum()}, from {_span(group['minimum'][negative])}" if negative.any() else 0
+        ),
+        "intensities, highest": _span(group["maximum"]),
+        "values in a mask": _span(group["values"]),
+    }
+    rows |= {text: f"{group[name].sum()} of {count}" for name, text in DEFECTS.items()}
+    rows["headers corrected by config.overrides"] = group["corrected"].sum()
+    same = duplicates(dict(zip(group["volume"], group["image_sha256"], strict=True)))
+    rows["series with another's picture"] = ", ".join(" = ".join(names) for names in same) or 0
+    for title, name in (
+        ("official subset, series", "subset"),
+        ("scanner, series", "scanner"),
+        ("field strength in T, series", "MagneticFieldStrength"),
+    ):
+        if name in group:
+            rows[title] = _tally(group[name])
+    if "sex" in group:
+        rows["sex, patients"] = _tally(group.groupby("patient")["sex"].first())
+    return rows
+
+
+def dataset(volumes, overview, published):
+    """The dataset table (paper sections 3.1 and 3.2.1): a row a property, a column a sequence, all, and the paper.
+
+    volumes: DataFrame of survey.DESCRIPTION rows. overview: SPIDER's overview.csv or a sample sheet as
+    DataFrame of text, or None. published: DataFrame (property, value).
+    """
+    if overview is not None:
+        key = "new_file_name" if "new_file_name" in overview else "volume"
+        known = overview.rename(columns=str.strip).drop_duplicates(key).set_index(key)
+        if {"Manufacturer", "ManufacturerModelName"} <= set(known):
+            models = known["ManufacturerModelName"].fillna("")
+            known["scanner"] = (known["Manufacturer"].fillna("") + " " + models).str.strip()
+        wanted = [name for name in ("subset", "sex", "scanner", "MagneticFieldStrength") if name in known]
+        volumes = volumes.join(known[wanted], on="volume")
+    groups = {name: part for name, part in volumes.groupby("sequence", sort=False)} | {"all": volumes}
+    table = pd.DataFrame({name: _describe_group(group) for name, group in groups.items()}, dtype=object)
+    table["paper"] = pd.Series(published.set_index("property")["value"])
+    return table.rename_axis("property").reset_index()
+
+
+def slice_dice(frame, name):
+    """Dice of a class in each slice that truly shows it."""
+    shown = frame[frame[f"exact_{name}"] > 0]
+    return 2 * shown[f"both_{name}"] / (shown[f"exact_{name}"] + shown[f"repaired_{name}"])
+
+
+def fidelity(tables):
+    """What APTA costs: a row a recipe, sequence and class, repaired masks against the exact lookup.
+
+    tables: [(recipes, sequence, DataFrame of survey.FIDELITY rows)]. Dice is pooled over all pixels, and
+    taken per slice (`slice_dice`). `vanished`: slices whose mask lost the class altogether.
+    """
+    rows = []
+    for recipes, sequence, frame in tables:
+        for name in FOREGROUND:
+            exact, repaired = frame[f"exact_{name}"], frame[f"repaired_{name}"]
+            dice = slice_dice(frame, name)
+            rows.append(
+                {
+                    "sequence": sequence,
+                    "class": name,
+                    "slices recipe": recipes["slices"],
+                    "labels recipe": recipes["labels"],
+                    "Dice pooled": 2 * frame[f"both_{name}"].sum() / max(exact.sum() + repaired.sum(), 1),
+                    "slices with the class": int((exact > 0).sum()),
+                    "Dice a slice: median": dice.median(),
+                    "lower quartile": dice.quantile(0.25),
+                    "lowest": dice.min(),
+                    "vanished": int(((exact > 0) & (repaired == 0)).sum()),
+                    "appeared": int(((exact == 0) & (repaired > 0)).sum()),
+                    "pixels lost, %": 100 * (1 - frame[f"both_{name}"].sum() / max(exact.sum(), 1)),
+                    "pixels changed in the picture, %": 100 * frame["changed"].sum() / frame["pixels"].sum(),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,121 @@
+"""Charts: the network as built, experiments side by side."""
+
+import numpy as np
+
+from .. import CLASSES
+from .figures import COLOURS, NAMES, plt
+
+FOREGROUND = CLASSES[1:]
+KINDS = {
+    "Conv2D": ("convolution", "#0072B2"),
+    "MaxPooling2D": ("max pooling", "#D55E00"),
+    "Conv2DTranspose": ("transposed convolution", "#009E73"),
+    "UpSampling2D": ("upsampling", "#F0E442"),
+    "Concatenate": ("concatenation with a skip", "#CC79A7"),
+    "Multiply": ("attention gate", "#999999"),
+}
+
+
+def network(layers, links, title):
+    """Figure 7: a network from left to right, a bar a layer: low bars are low resolution, wide ones many filters.
+
+    layers: [(name, kind, height, width, filters)] in the order of computing, kinds as in KINDS; links: pairs of
+    layer names, drawn where they skip over others.
+    """
+    size = max(height for _, _, height, _, _ in layers)
+    figure, axis = plt.subplots(figsize=(11, 4.6), layout="constrained")
+    place, left = {}, 0.0
+    for name, kind, height, width, filters in layers:
+        broad, tall = 0.25 + 0.12 * np.log2(filters), height / size
+        axis.bar(left, tall, broad, bottom=-tall / 2, align="edge", color=KINDS[kind][1], lw=0.4, ec="white")
+        label = f"{filters}"
+        if kind in ("MaxPooling2D", "Conv2DTranspose", "UpSampling2D") or not place:
+            label += f"\n{height}x{width}"
+        axis.text(left + broad / 2, -tall / 2 - 0.015, label, ha="center", va="top", fontsize=5.5)
+        place[name] = (left, left + broad, tall)
+        left += broad + 0.12
+    order = list(place)
+    for first, second in links:
+        if order.index(second) - order.index(first) > 2:
+            (_, start, tall), (end, _, other) = place[first], place[second]
+            top = max(tall, other) / 2 + 0.06
+            axis.plot([start, start, end, end], [tall / 2, top, top, other / 2], color="#555555", lw=0.7)
+    used = [kind for kind in KINDS if any(layer[1] == kind for layer in layers)]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=KINDS[kind][1]) for kind in used]
+    names = [KINDS[kind][0] for kind in used]
+    figure.legend(handles, names, loc="outside lower center", ncols=len(used), frameon=False, fontsize=8)
+    axis.set(xlim=(-0.3, left + 0.2), ylim=(-0.64, 0.64))
+    axis.set_axis_off()
+    figure.suptitle(title)
+    return figure
+
+
+def _columns(axis, groups, ticks):
+    """Points beside each other, one column of points a group, with median and quartiles."""
+    rng = np.random.default_rng(0)  # jitter alone
+    for place, (values, colour) in enumerate(groups):
+        values = np.asarray(values, float)
+        values = values[np.isfinite(values)]
+        axis.plot(place + rng.uniform(-0.15, 0.15, len(values)), values, ".", color=colour, alpha=0.7, ms=6)
+        if len(values):
+            low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+            axis.plot([place, place], [low, high], color="black", lw=1)
+            axis.plot([place - 0.25, place + 0.25], [middle, middle], color="black", lw=1.8)
+    axis.set_xticks(range(len(groups)), ticks, rotation=30, ha="right")
+    axis.grid(axis="y", alpha=0.3)
+
+
+def distributions(dice, title):
+    """Dice of every test patient, by class and experiment. dice: {experiment: DataFrame, a row a patient}."""
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), layout="constrained", sharey=True)
+    for axis, name in zip(axes, FOREGROUND, strict=True):
+        _columns(axis, [(frame[name], COLOURS[name]) for frame in dice.values()], list(dice))
+        axis.set_title(NAMES[name], fontsize=9)
+    axes[0].set_ylabel("Dice of a patient")
+    figure.suptitle(title)
+    return figure
+
+
+def ladder(table, title):
+    """What each step costs: Dice above, ASD below, a line a class. table: rows of the ladder of one sequence."""
+    figure, axes = plt.subplots(2, 1, figsize=(8, 5.6), layout="constrained", sharex=True)
+    steps = table.drop_duplicates(["step", "experiment"])
+    ticks = [_step(row) for row in steps.to_dict("records")]
+    for name in FOREGROUND:
+        part = table[table["class"] == name]
+        for axis, metric in zip(axes, ("dice", "asd"), strict=True):
+            numbered = part["step"].str.isdigit().to_numpy()
+            values = part[metric].replace(np.inf, np.nan).to_numpy(float)
+            axis.plot(np.flatnonzero(numbered), values[numbered], "-o", color=COLOURS[name], label=NAMES[name])
+            axis.plot(np.flatnonzero(~numbered), values[~numbered], "D", color=COLOURS[name], mfc="white")
+    axes[0].set_ylabel("Dice")
+    axes[1].set_ylabel("ASD, px (last: as reported)")
+    axes[1].set_xticks(range(len(ticks)), ticks, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    figure.suptitle(f"{title}\nlines: one yardstick; diamonds: as printed or as reported", fontsize=10)
+    return figure
+
+
+def _step(row):
+    if row["step"] == "printed":
+        return "the paper\nas printed"
+    if row["step"] == "as reported":
+        return f"{row['experiment']}\nas reported\n({row['unit']})"
+    return row["experiment"]
+
+
+def canary(table, title):
+    """The network's Dice beside that of copying the nearest training mask. table: rows of leakage.csv."""
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained", sharey=True)
+    for axis, name in zip(axes, FOREGROUND, strict=True):
+        for place, row in enumerate(table.to_dict("records")):
+            axis.bar(place - 0.2, row[f"network: {name}"], 0.38, color=COLOURS[name])
+            axis.bar(place + 0.2, row[f"copied mask: {name}"], 0.38, color="white", ec=COLOURS[name], hatch="///")
+        axis.set_xticks(range(len(table)), list(table["experiment"]), rotation=30, ha="right", fontsize=8)
+        axis.set_title(NAMES[name], fontsize=9)
+        axis.grid(axis="y", alpha=0.3)
+    axes[0].set(ylabel="Dice, pooled", ylim=(0, 1))
+    figure.suptitle(title)
+    return figure

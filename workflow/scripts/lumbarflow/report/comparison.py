@@ -1,0 +1,311 @@
+"""The paper's numbers against ours, experiment against experiment, and the paper against itself."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from .. import CLASSES
+from ..measures.intervals import intervals
+from .tables import AGGREGATIONS, FOREGROUND, METRICS, aggregate, class_interval, class_scores, left_out, patient_sums
+
+# one yardstick for experiments that report by different ones
+COMMON = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "pooled"}
+HALF = 0.00005  # what rounding to four decimals can hide
+
+
+def _by_class(runs):
+    """{(experiment, sequence): (settings, {class: metrics of all folds and seeds})}, on all grids."""
+    found = {}
+    for experiment, sequence, settings, images in runs:
+        found.setdefault((experiment, sequence), (settings, []))[1].append(images)
+    return {
+        key: (settings, dict(list(pd.concat(parts).groupby("class", sort=False))))
+        for key, (settings, parts) in found.items()
+    }
+
+
+def _on(images, grid):
+    return images[images["grid"] == grid]
+
+
+def interval_table(runs):
+    """95% bootstrap intervals over the test patients for Table 2's cells, as each experiment aggregates them.
+
+    runs: [(experiment, sequence, evaluation settings, metrics)]; folds and seeds are taken together.
+    """
+    rows = []
+    for (experiment, sequence), (settings, classes) in _by_class(runs).items():
+        for name in CLASSES:
+            images = _on(classes[name], settings["grid"])
+            row = {"sequence": sequence, "class": name, "experiment": experiment}
+            row["patients"] = images["patient"].nunique()
+            found = class_interval(images, settings)
+            for metric in (metric for metric in METRICS if metric in found):
+                row[f"{metric} low"], row[f"{metric} high"] = found[metric]
+            rows.append(row | {"aggregated": AGGREGATIONS[settings["aggregation"]]})
+    frame = pd.DataFrame(rows)
+    return frame[[*(name for name in frame if name != "aggregated"), "aggregated"]]
+
+
+def variants(runs):
+    """Every variant of the metrics, on each grid and aggregated each way, with what each leaves out."""
+    rows = []
+    for (experiment, sequence), (_, classes) in _by_class(runs).items():
+        for name in CLASSES:
+            for grid, images in classes[name].groupby("grid", sort=False):
+                sums = patient_sums(images)
+                for aggregation, words in AGGREGATIONS.items():
+                    row = {"sequence": sequence, "class": name, "experiment": experiment}
+                    row |= {"unit": images["unit"].iloc[0], "aggregated": words}
+                    row |= {metric: float(value) for metric, value in aggregate(sums, aggregation).items()}
+                    rows.append({**row, **left_out(images), "images": images.groupby(["volume", "index"]).ngroups})
+                    rows[-1]["grid"] = grid
+    return pd.DataFrame(rows)
+
+
+def _flat(settings, prefix=""):
+    flat = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def changes(before, after, shown=3):
+    """What sets two experiments apart, for people: a few keys with their values, or the names of all of them."""
+    old, new = _flat(before), _flat(after)
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if len(keys) <= shown:
+        return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys)
+    return ", ".join(dict.fromkeys(key.partition(".")[0] for key in keys))
+
+
+def _reported(table, experiment, sequence, classes):
+    """A ladder row as an experiment's own line of Table 2 has it, or None without one."""
+    part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence) & table["class"].isin(classes)]
+    if not len(part):
+        return None
+    how = part["how"].iloc[0]
+    unit = "mm" if how.endswith("mm") else "px"
+    return {"experiment": experiment, **part[["dice", "asd", "nsd"]].mean(), "unit": unit, "changed": how}
+
+
+def _on_one_yardstick(experiment, images, classes):
+    """A ladder row as COMMON has it."""
+    scores = pd.DataFrame([class_scores(_on(images[name], "network"), None, COMMON) for name in classes])
+    return {"experiment": experiment, **scores[["dice", "asd", "nsd"]].mean(), "unit": "px"}
+
+
+def _climb(measured, settings):
+    """Number the rows of _on_one_yardstick and say what sets each apart from the one before."""
+    measured[0]["changed"] = "pooled hard Dice, ASD and NSD a slice: the yardstick of all steps"
+    for before, row in pairwise(measured):
+        row |= {f"{metric} change": row[metric] - before[metric] for metric in ("dice", "asd")}
+        row["changed"] = changes(settings[before["experiment"]], settings[row["experiment"]])
+    return [{"step": str(place), **row} for place, row in enumerate(measured)]
+
+
+def ladder(runs, steps, settings, table):
+    """What each step from the paper's protocol to the sound one costs, class by class.
+
+    steps: experiments in order. settings: {experiment: complete settings}. table: Table 2. In between all are held
+    to one yardstick (argmax on the network grid, pooled Dice, ASD a slice in px), so that a row differs from the one
+    above by the step alone; the first and the last rows are as printed and as reported.
+    """
+    classes_of = _by_class(runs)
+    rows = []
+    for sequence in dict.fromkeys(sequence for _, sequence in classes_of):
+        present = [name for name in steps if (name, sequence) in classes_of]
+        if not present:
+            continue
+        for name in (*FOREGROUND, "mean of the three"):
+            wanted = (name,) if name in FOREGROUND else FOREGROUND
+            measured = [_on_one_yardstick(each, classes_of[each, sequence][1], wanted) for each in present]
+            ends = [_reported(table, each, sequence, wanted) for each in ("paper", present[0], present[-1])]
+            printed, first, last = (end and {"step": "as reported", **end} for end in ends)
+            printed = printed and {**printed, "step": "printed"}  # the paper lacks a sequence of one's own
+            lines = [printed, first, *_climb(measured, settings), last if len(present) > 1 else None]
+            rows += [{"sequence": sequence, "class": name, **line} for line in lines if line]
+    columns = ["sequence", "class", "step", "experiment", "dice", "dice change", "asd", "asd change", "nsd", "unit"]
+    return pd.DataFrame(rows, columns=[*columns, "changed"])
+
+
+def patient_scores(classes, grid):
+    """Pooled Dice and mean ASD of each patient on a grid: {metric: DataFrame, a row a patient, a column a class}.
+
+    Column `mean`: over the foreground classes.
+    """
+    dice, asd = {}, {}
+    for name in FOREGROUND:
+        images = _on(classes[name], grid)
+        sums = {key: values[:, None] for key, values in patient_sums(images).items()}
+        each = aggregate(sums, "pooled")  # every patient by itself
+        patients = np.unique(images["patient"]).astype(str)  # in the order of patient_sums
+        dice[name], asd[name] = (pd.Series(each[metric], patients) for metric in ("dice", "asd_pooled"))
+    return {
+        metric: pd.DataFrame(values).assign(mean=lambda frame: frame.mean(axis=1))
+        for metric, values in (("dice", dice), ("asd", asd))
+    }
+
+
+def _mean_interval(values):
+    """(mean, low, high, number) of one value a patient, NaN left out."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.nan, np.nan, np.nan, 0
+    low, high = intervals(lambda drawn: {"mean": drawn["x"].mean(-1)}, {"x": values})["mean"]
+    return values.mean(), low, high, len(values)
+
+
+def ablation(runs, baseline, splits):
+    """Each experiment against the baseline: differences of the same patients' scores, with a 95% interval.
+
+    splits: {experiment: kind of split}. On the network grid, where every experiment has scores. Patients whom only
+    one of the two was tested on are left out.
+    """
+    classes_of = _by_class(runs)
+    rows = []
+    for (experiment, sequence), (_, classes) in classes_of.items():
+        if experiment == baseline or (baseline, sequence) not in classes_of:
+            continue
+        base = patient_scores(classes_of[baseline, sequence][1], "network")
+        for metric, frame in patient_scores(classes, "network").items():
+            both = frame.index.intersection(base[metric].index)
+            for name in (*FOREGROUND, "mean"):
+                pairs = frame.loc[both, name] - base[metric].loc[both, name]
+                mean, low, high, number = _mean_interval(pairs)
+                row = {"sequence": sequence, "class": name, "experiment": experiment, "baseline": baseline}
+                row |= {"metric": metric, "difference": mean, "low": low, "high": high, "patients": number}
+                known = low <= high
+                row["verdict"] = "no telling" if not known or low <= 0 <= high else ("higher" if mean > 0 else "lower")
+                rows.append({**row, "split": splits[experiment]})
+    return pd.DataFrame(rows, columns=ABLATION)
+
+
+ABLATION = ["sequence", "class", "experiment", "baseline", "metric", "difference", "low", "high", "patients"]
+ABLATION += ["verdict", "split"]
+SUBGROUPS = ["sequence", "experiment", "by", "group", "patients", *FOREGROUND, "mean", "low", "high"]
+
+
+def groups_of(overview):
+    """What patients can be told apart by: {(volume, property): group} from overview.csv as text, or {} without it.
+
+    Properties: scanner, field strength, sex, and age in bands of twenty years (SPIDER's `birth_date` holds an age).
+    """
+    if overview is None:
+        return {}
+    known = overview.rename(columns=str.strip).fillna("").astype(str).apply(lambda column: column.str.strip())
+    key = "new_file_name" if "new_file_name" in known else "volume"
+    groups = {}
+    for row in known.to_dict("records"):
+        scanner = f"{row.get('Manufacturer', '')} {row.get('ManufacturerModelName', '')}".strip()
+        age = pd.to_numeric(row.get("birth_date", ""), errors="coerce")
+        band = f"{int(age // 20 * 20)}-{int(age // 20 * 20) + 19}" if 0 < age < 120 else ""
+        field = f"{row['MagneticFieldStrength']} T" if row.get("MagneticFieldStrength") else ""
+        values = {"scanner": scanner, "field strength": field, "sex": row.get("sex", ""), "age": band}
+        groups |= {(row[key], name): value for name, value in values.items() if value}
+    return groups
+
+
+def subgroups(runs, overview):
+    """Dice by scanner, field strength, sex and age: mean over the patients of a group, with a 95% interval."""
+    groups = groups_of(overview)
+    rows = []
+    for (experiment, sequence), (_, classes) in _by_class(runs).items():
+        dice = patient_scores(classes, "network")["dice"]
+        volumes = next(iter(classes.values())).drop_duplicates("patient")
+        volume_of = {
+            str(patient): volume for patient, volume in zip(volumes["patient"], volumes["volume"], strict=True)
+        }
+        for by in ("scanner", "field strength", "sex", "age"):
+            group = pd.Series({patient: groups.get((volume_of[patient], by)) for patient in dice.index}).dropna()
+            for value, members in sorted(group.groupby(group).groups.items()):
+                part = dice.loc[members]
+                mean, low, high, number = _mean_interval(part["mean"])
+                row = {"sequence": sequence, "experiment": experiment, "by": by, "group": value, "patients": number}
+                rows.append({**row, **part[list(FOREGROUND)].mean(), "mean": mean, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=SUBGROUPS)
+
+
+def paper_comparison(table1, table2, table3, experiments=("released", "sound")):
+    """Each cell of the paper's tables: printed, made again by `released`, by `sound`, and what lies between.
+
+    table1, table2, table3: ours as written, which hold the paper's rows.
+    """
+    rows = []
+
+    def add(table, sequence, name, metric, printed, made, units):
+        row = {"table": table, "sequence": sequence, "class": name, "metric": metric, "printed": printed}
+        for experiment in experiments:
+            value = made.get(experiment, np.nan)
+            row |= {experiment: value, f"{experiment} - printed": value - printed}
+        rows.append({**row, "units": ", ".join(dict.fromkeys(units))})
+
+    for sequence, part in table1[table1["sequence"] != "total"].groupby("sequence", sort=False):
+        printed = part[part["experiments"] == "paper"]
+        for metric in ("images kept", "ratio before", "ratio after") if len(printed) else ():
+            made = {e: row[metric] for row in part.to_dict("records") for e in row["experiments"].split()}
+            add("1", sequence, "", metric, printed[metric].iloc[0], made, [""])
+    for (sequence, name), part in table2.groupby(["sequence", "class"], sort=False):
+        part = part.set_index("experiment")
+        for metric in METRICS if "paper" in part.index else ():
+            units = ["px", *("mm" if how.endswith("mm") else "px" for how in part["how"][1:])]
+            made = {experiment: part.loc[experiment, metric] for experiment in experiments if experiment in part.index}
+            add("2", sequence, name, metric, part.loc["paper", metric], made, units if metric == "asd" else [""])
+    for row in table3[table3["system"] == "paper, t2_SPACE"].to_dict("records"):
+        part = table3[(table3["class"] == row["class"]) & (table3["metric"] == row["metric"])]
+        made = {
+            experiment: part.loc[(part["system"] == f"{experiment}, t2_SPACE") & part["grid"].str.startswith("2-D")]
+            for experiment in experiments
+        }
+        made = {experiment: found.iloc[0] for experiment, found in made.items() if len(found)}
+        units = [unit for unit in (row["unit"], *(found["unit"] for found in made.values())) if isinstance(unit, str)]
+        made = {experiment: found["value"] for experiment, found in made.items()}
+        add("3", "t2_SPACE", row["class"], row["metric"], row["value"], made, units)
+    return pd.DataFrame(rows)
+
+
+def _implied(formula, *values):
+    """(lowest, highest) of a formula that grows in each value, when each was rounded to four decimals."""
+    return formula(*(value - HALF for value in values)), formula(*(value + HALF for value in values))
+
+
+IDENTITIES = {
+    "F1 = 2 P R / (P + R)": ("f1", lambda p, r: 2 * p * r / (p + r), ("precision", "recall")),
+    "F1 = 2 IoU / (1 + IoU)": ("f1", lambda iou: 2 * iou / (1 + iou), ("iou",)),
+    "Dice = F1": ("dice", lambda f1: f1, ("f1",)),
+}
+
+
+def paper_audit(published):
+    """Whether the paper's printed rows obey the identities of the paper's own formulas (section 3.3).
+
+    published: {"table1", "table2", "table3": DataFrame}. An identity holds where rounding to four decimals can
+    explain the difference.
+    """
+    rows = []
+
+    def add(table, place, identity, printed, low, high, half=HALF):
+        row = {"table": table, "row": place, "identity": identity, "printed": printed, "implied": (low + high) / 2}
+        row["difference"] = printed - row["implied"]
+        rows.append({**row, "holds": bool(printed + half >= low and printed - half <= high)})
+
+    for row in published["table2"].to_dict("records"):
+        for identity, (name, formula, given) in IDENTITIES.items():
+            low, high = _implied(formula, *(row[key] for key in given))
+            add("2", f"{row['sequence']}, {row['class']}", identity, row[name], low, high)
+    for row in published["table1"].to_dict("records"):
+        before, after = row["class_imbalance_ratio_before"], row["class_imbalance_ratio_after"]
+        claim = row["relative_reduction_percent"]
+        lowest, highest = (100 * (1 - (after + a) / (before + b)) for a, b in ((0.5, -0.5), (-0.5, 0.5)))
+        add("1", row["sequence"], "reduction = 1 - after / before, in %", claim, lowest, highest, 0.005)
+    second = published["table2"].set_index(["sequence", "class"])
+    for row in published["table3"].to_dict("records"):
+        if row["metric"] in second:
+            value = second.loc[("t2_SPACE", row["class"]), row["metric"]]
+            add("3", f"t2_SPACE, {row['class']}", f"{row['metric']} as in Table 2", row["proposed"], value, value, 1e-9)
+    return pd.DataFrame(rows)

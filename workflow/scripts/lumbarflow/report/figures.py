@@ -1,0 +1,265 @@
+"""Figures, readable in print and by the colour-blind."""
+
+import cv2
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .. import CLASSES
+from ..files import replacing
+
+# apart in hue and in lightness, for the colour-blind and for print
+COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#AA3377"}
+NAMES = {"vertebrae": "vertebrae", "spinal_canal": "spinal canal", "ivd": "intervertebral discs"}
+plt.rcParams.update(
+    {"svg.hashsalt": "lumbarflow", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+)
+
+
+def save(figure, stem):
+    """Write a figure as PNG and SVG, without times in them."""
+    for ending in ("png", "svg"):
+        with replacing(f"{stem}.{ending}") as path:
+            metadata = {"Date": None} if ending == "svg" else {"Software": None}
+            figure.savefig(path, dpi=150, metadata=metadata)
+    plt.close(figure)
+
+
+def curves(history, best_epoch, title, validation):
+    """Figures 12 to 14: accuracy, mean Dice and mean IoU against epochs, the best epoch marked.
+
+    history: DataFrame of history.csv. validation: what to call the validating images.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
+    for axis, (name, label) in zip(
+        axes, (("accuracy", "Accuracy"), ("mean_dice", "Mean Dice"), ("mean_iou", "Mean IoU")), strict=True
+    ):
+        axis.plot(history["epoch"], history[f"train_{name}"], color="#0072B2", label="training")
+        axis.plot(history["epoch"], history[f"validation_{name}"], color="#D55E00", ls="--", label=validation)
+        best = history.loc[history["epoch"] == best_epoch, f"validation_{name}"]
+        axis.plot([best_epoch], best, "o", color="#D55E00", mfc="white", label=f"best epoch ({best_epoch})")
+        axis.set(xlabel="Epoch", ylabel=label)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def paint(axis, image, mask=None):
+    """Show a grey slice [H, W] with each class of a mask outlined and lightly filled."""
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    if mask is not None:
+        for name, colour in COLOURS.items():
+            inside = mask == CLASSES.index(name)
+            if inside.any():
+                rgba = np.zeros((*mask.shape, 4))
+                rgba[inside] = matplotlib.colors.to_rgba(colour, 0.45)
+                axis.imshow(rgba, interpolation="nearest")
+                axis.contour(inside, [0.5], colors=[colour], linewidths=0.8)
+    axis.set_axis_off()
+
+
+def tint(image, mask):
+    """A grey slice uint8 [H, W] with each class of its mask in its colour: RGB uint8 [H, W, 3]."""
+    rgb = np.repeat(image[..., None], 3, -1).astype(float)
+    for name, colour in COLOURS.items():
+        inside = mask == CLASSES.index(name)
+        rgb[inside] = 0.45 * rgb[inside] + 0.55 * 255 * np.array(matplotlib.colors.to_rgb(colour))
+    return rgb.round().astype(np.uint8)
+
+
+def gallery(lines, title):
+    """Rows of pictures, each row under its heading. lines: [(heading, [(caption, uint8 [H, W] or [H, W, 3])])]."""
+    columns = max(1, *(len(tiles) for _, tiles in lines))
+    high, wide = next(picture.shape[:2] for _, tiles in lines for _, picture in tiles)
+    cell = 2.3
+    heights = [0.8 + (cell * high / wide if tiles else 0) for _, tiles in lines]
+    figure = plt.figure(figsize=(columns * cell + 0.4, 0.6 + sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(lines), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, (heading, tiles) in zip(parts, lines, strict=True):
+        part.suptitle(heading, fontsize=10, x=0.01, ha="left", weight="bold")
+        axes = part.subplots(1, columns, squeeze=False)[0]
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, (caption, picture) in zip(axes, tiles, strict=False):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axis.set_title(caption, fontsize=7, loc="left")
+        if not tiles:
+            axes[0].text(0, 0.5, "none", transform=axes[0].transAxes)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def differences(truth, other):
+    """Where two class masks differ: the true class, or the other where nothing is; 0 where they agree."""
+    return np.where(truth == other, 0, np.where(truth > 0, truth, other))
+
+
+def worst_places(truth, prediction, number=3):
+    """Where two masks [H, W] differ most: at most `number` of (y, x, radius), the worst first, none over another."""
+    radius = max(3, round(min(truth.shape) / 14))
+    density = cv2.blur((truth != prediction).astype(np.float32), (2 * radius + 1,) * 2, borderType=cv2.BORDER_CONSTANT)
+    places = []
+    while len(places) < number and density.max() > 0.1:
+        y, x = np.unravel_index(density.argmax(), density.shape)
+        places.append((int(y), int(x), radius))
+        cv2.circle(density, (int(x), int(y)), 2 * radius, 0, -1)
+    return places
+
+
+def overlays(examples, title, aspect):
+    """Figures 8, 10 and 11: image, truth and prediction over it, and where the two differ most, a row an example.
+
+    examples: [(caption, image, truth, prediction)], arrays uint8 [H, W] of one size. aspect: of a pixel.
+    """
+    height, width = examples[0][1].shape
+    cell = 2.3
+    figure, axes = plt.subplots(
+        len(examples),
+        4,
+        figsize=(4 * cell + 0.4, len(examples) * (cell * aspect * height / width + 0.25) + 0.8),
+        layout="constrained",
+        squeeze=False,
+    )
+    for row, (caption, image, truth, prediction) in zip(axes, examples, strict=True):
+        differ = differences(truth, prediction)
+        for axis, mask in zip(row, (None, truth, prediction, differ), strict=True):
+            paint(axis, image, mask)
+            axis.set_aspect(aspect)
+        axis.autoscale(False)  # a circle that crosses the border must not shrink its picture
+        for y, x, radius in worst_places(truth, prediction):
+            axis.add_patch(
+                plt.matplotlib.patches.Ellipse((x, y), 2 * radius, 2 * radius / aspect, fill=False, ec="red")
+            )
+        row[0].set_title(caption, loc="left", fontsize=8)
+    for axis, name in zip(axes[0][1:], ("truth", "prediction", "differences, worst circled"), strict=True):
+        axis.set_title(name, fontsize=9)
+    _legend(figure)
+    figure.suptitle(title)
+    return figure
+
+
+def _legend(figure):
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    figure.legend(handles, list(NAMES.values()), loc="outside lower center", ncols=3, frameon=False)
+
+
+def structures(truth, prediction, title, aspect):
+    """Figure 9: the structures of one mask apart, truth above, prediction below. Masks: uint8 [H, W]."""
+    high = 2.3 * aspect * truth.shape[0] / truth.shape[1]
+    figure, axes = plt.subplots(2, 4, figsize=(9.6, 2 * high + 1), layout="constrained")
+    for row, (word, mask) in zip(axes, (("truth", truth), ("prediction", prediction)), strict=True):
+        for axis, name in zip(row, ("all", *COLOURS), strict=True):
+            shown = mask if name == "all" else np.where(mask == CLASSES.index(name), mask, 0)
+            paint(axis, np.zeros_like(mask), shown)
+            axis.set_aspect(aspect)
+            axis.set_title(f"{word}: {NAMES.get(name, 'all')}", fontsize=8, loc="left")
+    figure.suptitle(title)
+    return figure
+
+
+def extremes(lines, title, aspect):
+    """Slices with truth (outline) and prediction (filled), in rows.
+
+    lines: [(heading, [(caption, image, truth, prediction)])], arrays uint8 [H, W] of one size.
+    """
+    columns = max(len(tiles) for _, tiles in lines)
+    high, wide = lines[0][1][0][1].shape
+    figure = plt.figure(
+        figsize=(columns * 1.5, 0.8 + len(lines) * (1.5 * aspect * high / wide + 0.6)), layout="constrained"
+    )
+    for part, (heading, tiles) in zip(figure.subfigures(len(lines), 1, squeeze=False)[:, 0], lines, strict=True):
+        part.suptitle(heading, fontsize=9, x=0.01, ha="left", weight="bold")
+        axes = part.subplots(1, columns, squeeze=False)[0]
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, (caption, image, truth, prediction) in zip(axes, tiles, strict=False):
+            axis.imshow(tint(image, prediction), interpolation="nearest", aspect=aspect)
+            for name, colour in COLOURS.items():
+                inside = truth == CLASSES.index(name)
+                if inside.any():
+                    axis.contour(inside, [0.5], colors=[colour], linewidths=0.8)
+            axis.set_title(caption, fontsize=6, loc="left")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def outlined(image, mask, width):
+    """A small copy of a grey slice uint8 [H, W] with each class of its mask outlined: RGB uint8 [h, width, 3]."""
+    size = (width, round(image.shape[0] * width / image.shape[1]))
+    rgb = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
+    mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    for name, colour in COLOURS.items():
+        inside = (mask == CLASSES.index(name)).astype(np.uint8)
+        contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(rgb, contours, -1, [round(255 * part) for part in matplotlib.colors.to_rgb(colour)], 1)
+    return rgb
+
+
+def contact_sheet(path, tiles, title, remark):
+    """One page of small pictures, for a person to find the volumes that lie on their side. Written as PNG.
+
+    tiles: [(name, remark, slice, mask)], uint8 [H, W].
+    """
+    wide = 200
+    tiles = [(*words, outlined(image, mask, wide)) for *words, image, mask in tiles]
+    high = max(picture.shape[0] for *_, picture in tiles)
+    columns = max(3, min(len(tiles), round((len(tiles) * 1.5 * high / wide) ** 0.5)))
+    lines = -(-len(tiles) // columns)
+    font, small = ImageFont.load_default(14), ImageFont.load_default(12)
+    page = Image.new("RGB", (columns * (wide + 8) + 8, 56 + lines * (high + 44)), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text((8, 8), title, "black", font)
+    draw.text((8, 28), remark, "#555555", small)
+    for number, (name, text, picture) in enumerate(tiles):
+        left, top = 8 + number % columns * (wide + 8), 56 + number // columns * (high + 44)
+        page.paste(Image.fromarray(picture), (left, top))
+        draw.text((left, top + high + 1), name, "black", font)
+        draw.text((left, top + high + 19), text, "#555555", small)
+    with replacing(path) as temporary:
+        page.save(temporary)
+
+
+def repair_costs(dice, vanished, examples, title):
+    """What APTA does to each class: the Dice of every slice, and before and after of the worst slices.
+
+    dice: {class: array of Dice, one a slice}; vanished: {class: number of slices that lost it}.
+    examples: [(caption, grey mask, exact, repaired)], uint8 [H, W].
+    """
+    figure = plt.figure(figsize=(9, 3.4 + 3 * len(examples)), layout="constrained")
+    heights = [3.4, 3 * len(examples)] if examples else [3.4]
+    above, *below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    axis = above.subplots()
+    rng = np.random.default_rng(0)  # jitter alone
+    ticks = []
+    for place, (name, values) in enumerate(dice.items()):
+        axis.plot(place + rng.uniform(-0.2, 0.2, len(values)), values, ".", ms=5, alpha=0.6, color=COLOURS[name])
+        low, middle = np.quantile(values, [0.25, 0.5]) if len(values) else (np.nan, np.nan)
+        axis.hlines([low, middle], place - 0.3, place + 0.3, color="black", lw=[0.8, 1.8])
+        ticks.append(f"{NAMES[name]}\nmedian {middle:.3f}, lower quartile {low:.3f}\ngone from {vanished[name]} slices")
+    axis.set(xticks=range(len(dice)), xticklabels=ticks, xlim=(-0.5, len(dice) - 0.5), ylim=(-0.03, 1.03))
+    axis.set_ylabel("Dice of a slice,\nAPTA against exact")
+    axis.grid(axis="y", alpha=0.3)
+    figure.suptitle(title)
+    if examples:
+        _before_and_after(below[0].subplots(len(examples), 4, squeeze=False), examples)
+    return figure
+
+
+def _before_and_after(axes, examples):
+    for axis, head in zip(axes[0], ("mask as grey picture", "exact", "after APTA", "pixels that differ"), strict=True):
+        axis.set_title(head, fontsize=9)
+    for line, (caption, grey, exact, repaired) in zip(axes, examples, strict=True):
+        shown = np.argwhere(exact | repaired)
+        (top, left), (bottom, right) = shown.min(0), shown.max(0) + 1
+        box = (slice(max(top - 8, 0), bottom + 8), slice(max(left - 8, 0), right + 8))
+        differ = differences(exact, repaired)
+        black = np.zeros_like(exact)
+        paint(line[0], grey[box])
+        for axis, mask in zip(line[1:], (exact, repaired, differ), strict=True):
+            paint(axis, black[box], mask[box])
+        line[0].text(0, -0.02, caption, transform=line[0].transAxes, va="top", fontsize=8)

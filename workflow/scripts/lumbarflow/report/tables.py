@@ -1,0 +1,325 @@
+"""The paper's tables, made from metrics, with the paper's own rows beside."""
+
+import numpy as np
+import pandas as pd
+
+from .. import CLASSES
+from ..images.weights import imbalance_ratio, row_pixels
+from ..measures.evaluation import SURFACES
+from ..measures.intervals import intervals
+from ..measures.metrics import DETECTED, scores
+
+METRICS = ("iou", "dice", "asd", "nsd", "precision", "recall", "f1")
+FOREGROUND = CLASSES[1:]
+
+
+def table1(manifests, published):
+    """Table 1: images and imbalance ratio (highest / lowest pooled class weight) before and after the filter.
+
+    manifests: [(recipes, sequence, experiments, DataFrame)]. "Before" counts the images that show
+    enough classes, as the paper does.
+    """
+    rows = []
+    for recipes, sequence, experiments, frame in manifests:
+        kept = frame["kept"]
+        before = frame[~frame["reason"].fillna("").str.startswith("fewer")]
+        ratios = [
+            imbalance_ratio(row_pixels(part.to_dict("records")).sum(0)) if len(part) else np.nan
+            for part in (before, frame[kept])
+        ]
+        rows.append(
+            {
+                "sequence": sequence,
+                "experiments": " ".join(experiments),
+                "labels": recipes["labels"],
+                "images extracted": len(frame),
+                "images with 4 classes": len(before),
+                "images kept": int(kept.sum()),
+                "ratio before": ratios[0],
+                "ratio after": ratios[1],
+                "relative reduction, %": 100 * (1 - ratios[1] / ratios[0]),
+            }
+        )
+    shown = {row["sequence"] for row in rows}
+    for row in published[published["sequence"].isin(shown)].to_dict("records"):
+        before, after = row["class_imbalance_ratio_before"], row["class_imbalance_ratio_after"]
+        rows.append(
+            {
+                "sequence": row["sequence"],
+                "experiments": "paper",
+                "labels": "apta",
+                "images kept": row["images"],
+                "ratio before": before,
+                "ratio after": after,
+                "relative reduction, %": 100 * (1 - after / before),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    count = ["images extracted", "images with 4 classes", "images kept"]
+    totals = frame.groupby("experiments", sort=False)[count].sum(min_count=1).reset_index()
+    return pd.concat([frame, totals.assign(sequence="total")])
+
+
+def _pooled(frame):
+    return {name: float(value) for name, value in scores(frame[["tp", "fp", "fn"]].to_numpy().sum(0)).items()}
+
+
+def _mean(values):
+    """Mean of the finite values: images where a structure is absent or missed have no distance."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+PER_IMAGE = ("iou", "dice", "precision", "recall", "f1", "soft_dice", *SURFACES)
+AGGREGATIONS = {"pooled": "pooled", "images": "mean over images", "patients": "mean over patients"}
+
+
+def patient_sums(images):
+    """Sums of one class's rows over each patient, from which every aggregation follows.
+
+    Returns {name: float [patients]}: `tp`, `fp`, `fn`, and for each metric of an image the sum of its finite values
+    and, as `metric n`, their number.
+    """
+    values = images[list(PER_IMAGE)].astype(float).replace([np.inf, -np.inf], np.nan)
+    frame = pd.concat([images[["tp", "fp", "fn"]], values.fillna(0), values.notna().add_suffix(" n")], axis=1)
+    sums = frame.groupby(images["patient"].to_numpy()).sum()
+    return {name: sums[name].to_numpy(float) for name in sums}
+
+
+def aggregate(sums, aggregation):
+    """Metrics of one class from patient_sums, whose arrays may be [patients] or [draws, patients]: {metric: [...]}.
+
+    `pooled`: overlap from counts over all images, distances as means over images; `images`: means over images;
+    `patients`: mean over patients of each one's pooled overlap and mean distance. Absent values are left out.
+    """
+
+    def divide(above, below):
+        return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+
+    def mean(values):
+        return divide(np.nansum(values, -1), np.isfinite(values).sum(-1))
+
+    counts = np.stack([sums[name] for name in ("tp", "fp", "fn")], -1)
+    if aggregation == "patients":
+        result = {name: mean(values) for name, values in scores(counts).items()}
+        other = [name for name in PER_IMAGE if name not in result]
+        return result | {name: mean(divide(sums[name], sums[f"{name} n"])) for name in other}
+    result = {name: divide(sums[name].sum(-1), sums[f"{name} n"].sum(-1)) for name in PER_IMAGE}
+    return result | (scores(counts.sum(-2)) if aggregation == "pooled" else {})
+
+
+def _chosen(values, settings):
+    """Of all variants the seven metrics that an experiment's `evaluation` asks for; a stack has them elsewhere."""
+    chosen = {name: values[name] for name in ("iou", "dice", "precision", "recall", "f1")}
+    if settings["dice"] == "soft":
+        chosen["dice"] = values["soft_dice"]
+    if settings["surface"] == "slice":
+        chosen |= {"asd": values["asd_pooled"], "nsd": values["nsd_symmetric"]}
+    return chosen
+
+
+def class_scores(images, stack, settings):
+    """The seven metrics of one class as `settings` (an experiment's `evaluation`) wants them, and what they leave out.
+
+    images: rows of metrics.csv of one class on the wanted grid; stack: the class's row of metrics_stack.csv.
+    `detection`: share of the images that show the class in which the prediction reaches a Dice of 0.1.
+    """
+    values = aggregate(patient_sums(images), settings["aggregation"])
+    result = {name: float(value) for name, value in _chosen(values, settings).items()}
+    if settings["surface"] == "stack":
+        result |= {"asd": stack["asd"], "nsd": stack["nsd"]}
+    return {**result, "dice pooled": _pooled(images)["dice"], **left_out(images)}
+
+
+def left_out(images):
+    """How many images of one class's rows show it (detected or not), miss it, or have it nowhere."""
+    shown = images[images["tp"] + images["fn"] > 0]
+    found = float((shown["dice"] >= DETECTED).mean()) if len(shown) else float("nan")
+    nowhere = images["tp"] + images["fp"] + images["fn"] == 0
+    return {"detection": found, "missed": int(images["missed"].sum()), "absent": int(nowhere.sum())}
+
+
+def class_interval(images, settings):
+    """95% bootstrap intervals over patients of class_scores' metrics: {metric: (low, high)}."""
+    return intervals(lambda sums: _chosen(aggregate(sums, settings["aggregation"]), settings), patient_sums(images))
+
+
+def how(settings):
+    """One phrase for how an experiment's row came about."""
+    surface = "ASD, NSD over the test stack (artefact)" if settings["surface"] == "stack" else "ASD, NSD per slice"
+    mean = AGGREGATIONS[settings["aggregation"]]
+    return f"{mean}, {settings['dice']} Dice, {surface}, " + ("px" if settings["grid"] == "network" else "mm")
+
+
+MEAN = "mean"  # over the classes, background included
+
+
+def _mean_of_classes(rows):
+    """Mean IoU, average Dice, overall F1, ... of one row a class (paper section 3.3: over all four)."""
+    frame = pd.DataFrame(rows)
+    means = frame[[name for name in (*METRICS, "dice pooled", "detection") if name in frame]].mean()
+    counts = frame[[name for name in ("missed", "absent") if name in frame]].sum()
+    return {**rows[0], "class": MEAN, **means, **counts}
+
+
+def _class_rows(experiment, sequence, settings, images, stack):
+    """Rows of Table 2 of one training."""
+    images = images[images["grid"] == settings["grid"]]
+    rows = []
+    for name in CLASSES:
+        part = images[images["class"] == name]
+        values = class_scores(part, stack.set_index("class").loc[name], settings)
+        values |= {"images": part.groupby(["volume", "index"]).ngroups, "patients": part["patient"].nunique()}
+        rows.append({"sequence": sequence, "class": name, "experiment": experiment, "how": how(settings), **values})
+    return [*rows, _mean_of_classes(rows)]
+
+
+def table2(runs, published):
+    """Table 2: sequence x class x seven metrics for each experiment, the paper's rows first; then means of classes.
+
+    runs: [(experiment, sequence, evaluation settings, metrics, stack)]. Where an experiment has several folds or
+    seeds, its rows are their means, and columns `sd` hold the standard deviations.
+    """
+    printed = published.assign(experiment="paper", how="as printed").to_dict("records")
+    of_sequence = {row["sequence"]: [r for r in printed if r["sequence"] == row["sequence"]] for row in printed}
+    frame = pd.DataFrame([row for run in runs for row in _class_rows(*run)])
+    keys = ["sequence", "class", "experiment", "how"]
+    grouped = frame.groupby(keys, sort=False)
+    ours = grouped.agg("mean").assign(trainings=grouped.size()).reset_index()
+    several = int(ours["trainings"].max()) > 1
+    if several:
+        spread = grouped[list(METRICS)].std().add_suffix(" sd").reset_index(drop=True)
+        ours = pd.concat([ours, spread], axis=1)
+    shown = [name for name in ours["sequence"].unique() if name in of_sequence]
+    rows = [row for name in shown for row in (*of_sequence[name], _mean_of_classes(of_sequence[name]))]
+    columns = ["sequence", "class", "experiment", *METRICS, "dice pooled", "detection", "missed", "absent"]
+    columns += ["images", "patients"]
+    columns += ["trainings", *(f"{name} sd" for name in METRICS)] if several else []
+    return order(pd.concat([pd.DataFrame(rows), ours]))[[*columns, "how"]]
+
+
+def order(frame):
+    """Rows of Table 2 by sequence, class and experiment, each as it first appears; classes as numbered."""
+    names = dict.fromkeys([*frame["sequence"], *CLASSES, MEAN, *frame["experiment"]])
+    place = {name: i for i, name in enumerate(names)}
+    return frame.sort_values(["sequence", "class", "experiment"], key=lambda c: c.map(place), kind="stable")
+
+
+def summary(runs, table, about):
+    """One row an experiment and sequence: macro Dice, and what it was trained and tested on.
+
+    Macro Dice: mean over classes 1-3 of the Dice pooled over all test slices.
+    """
+    rows = []
+    for experiment, sequence in dict.fromkeys((run[0], run[1]) for run in runs):
+        part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence)].set_index("class")
+        trainings = about[experiment, sequence]
+        rows.append(
+            {
+                "experiment": experiment,
+                "sequence": sequence,
+                "trained on": trainings[0]["trained_on"],
+                "network": trainings[0]["settings"]["network"]["name"],
+                "macro Dice": part.loc[list(FOREGROUND), "dice pooled"].mean(),
+                "test images": part["images"].iloc[0],
+                "test patients": part["patients"].iloc[0],
+                "training images": np.mean([each["images"]["train"] for each in trainings]),
+                "best epoch": np.mean([each["best_epoch"] for each in trainings]),
+                "trainings": len(trainings),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def leakage(shares, table, copied):
+    """One row an experiment and sequence: what training knew of the test set, and what copying gets.
+
+    shares: {(experiment, sequence): DataFrame of leakage.csv rows}; table, copied: table2's frame for
+    the networks and for the copied masks.
+    """
+    rows = []
+    for (experiment, sequence), known in shares.items():
+        row = {"experiment": experiment, "sequence": sequence, **known.mean(numeric_only=True).to_dict()}
+        for name, frame in (("network", table), ("copied mask", copied)):
+            part = frame[(frame["experiment"] == experiment) & (frame["sequence"] == sequence)].set_index("class")
+            row |= {f"{name}: {k}": part.loc[k, "dice pooled"] for k in FOREGROUND}
+            row[f"{name}: macro Dice"] = part.loc[list(FOREGROUND), "dice pooled"].mean()
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def across(runs):
+    """Pooled Dice of each network on each sequence it was tested on: a row an experiment, training and test sequence.
+
+    runs: [(experiment, trained on, tested on, metrics)]; folds and seeds are averaged.
+    """
+    rows = []
+    for experiment, trained_on, tested_on, images in runs:
+        row = {"experiment": experiment, "trained on": trained_on, "tested on": tested_on}
+        row |= {name: _pooled(images[images["class"] == name])["dice"] for name in FOREGROUND}
+        row |= {"macro Dice": np.mean([row[name] for name in FOREGROUND])}
+        rows.append({**row, "test images": images.groupby(["volume", "index"]).ngroups})
+    return pd.DataFrame(rows).groupby(["experiment", "trained on", "tested on"], sort=False).mean().reset_index()
+
+
+def _instance_rows(system, structures):
+    """Rows of Table 3 by SPIDER's official score: one vertebra, disc or canal after the other, found ones only."""
+    rows = []
+    for name, part in structures.groupby("class", sort=False):
+        found = part[part["detected"]]
+        values = {"dice": found["dice"].mean(), "asd": found["asd_mm"].mean(), "detection": part["detected"].mean()}
+        for metric, value in values.items():
+            row = {"class": name, "metric": metric, "system": system, "value": value, "grid": "3-D"}
+            row |= {"unit": "mm" if metric == "asd" else "", "data": "this run's test set"}
+            rows.append({**row, "source": f"SPIDER's score: mean of {len(found)} found of {len(part)} structures"})
+    return rows
+
+
+def table3(table, runs3d, instances, paper, systems):
+    """Table 3: the paper's comparison with nnU-Net, with a column that says what may be compared.
+
+    table: table2's frame; runs3d, instances: {(experiment, sequence): DataFrame of metrics_3d, metrics_instances}.
+    """
+    rows = []
+    for row in paper.to_dict("records"):
+        unit = "px" if row["metric"] == "asd" else ""
+        rows.append(
+            {"class": row["class"], "metric": row["metric"], "system": "paper, t2_SPACE", "value": row["proposed"]}
+            | {"unit": unit, "grid": "2-D, px", "data": "slices at random; leaks", "source": "the paper, Table 3"}
+        )
+    rows += systems.to_dict("records")
+    for row in table[table["experiment"] != "paper"].to_dict("records"):
+        if row["class"] not in FOREGROUND:
+            continue
+        length = "mm" if row["how"].endswith("mm") else "px"
+        for metric in ("dice", "iou", "asd", "nsd", "detection"):
+            rows.append(
+                {"class": row["class"], "metric": metric, "system": f"{row['experiment']}, {row['sequence']}"}
+                | {"value": row[metric], "unit": length if metric == "asd" else "", "grid": f"2-D, {length}"}
+                | {"data": "this run's test set", "source": row["how"]}
+            )
+    for (experiment, sequence), volumes in runs3d.items():
+        for name, part in volumes.groupby("class", sort=False):
+            for metric, column in (("dice", "dice"), ("asd", "asd_mm")):
+                value = _mean(part.groupby("patient")[column].apply(_mean))
+                rows.append(
+                    {"class": name, "metric": metric, "system": f"{experiment}, {sequence}", "value": value}
+                    | {"unit": "mm" if metric == "asd" else "", "grid": "3-D, class", "data": "this run's test set"}
+                    | {"source": "each class as a whole, mean over patients"}
+                )
+    for (experiment, sequence), structures in instances.items():
+        rows += _instance_rows(f"{experiment}, {sequence}", structures)
+    frame = pd.DataFrame(rows)
+    comparable = {
+        "3-D": "3-D rows of the same metric, as far as other patients may be compared",
+        "3-D, class": "rows of the same kind only: published 3-D scores are per structure",
+        "2-D, mm": "2-D rows in mm",
+        "2-D, px": "2-D rows in px of the same protocol only",
+    }
+    frame["comparable with"] = frame["grid"].map(comparable)
+    frame["value"] = frame["value"].astype(float)
+    order = {name: i for i, name in enumerate([*CLASSES, "dice", "iou", "asd", "nsd", "detection"])}
+    return frame.sort_values(
+        ["class", "metric", "grid"], key=lambda c: c.map(order) if c.name != "grid" else c, kind="stable"
+    )[["class", "metric", "system", "value", "unit", "grid", "comparable with", "data", "source"]]
