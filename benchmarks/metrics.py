@@ -28,7 +28,7 @@ def ours(pred, truth):
 
     rows = [metrics.surface(pred == k, truth == k, (1, 1), TAU) for k in range(4)]
     overlap = metrics.overlap(pred, truth)["dice"]
-    return [(overlap[k], row.asd_pooled, row.nsd_symmetric) for k, row in enumerate(rows)]
+    return [(overlap[k], row.assd, row.nsd_symmetric) for k, row in enumerate(rows)]
 
 
 def medpy(pred, truth):  # has no NSD

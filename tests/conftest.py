@@ -119,12 +119,12 @@ slices:
   sound: {size: [96, 72]}
 experiments:
   released:
-    split: {parts: 4}
+    split: {n_folds: 4}
     network: {image_size: [32, 24], options: {width: 2}}
     training: {epochs: 2}
   sound:
-    split: {parts: 4}
-    prediction: {cleanup: [500]}
+    split: {n_folds: 4}
+    prediction: {min_component_mm3: [500]}
 """
 
 

@@ -24,7 +24,7 @@ experiments:
     network: {image_size: [32, 24], options: {width: 2}}
     training: {epochs: 30}
   sound:
-    split: {parts: 3}
+    split: {n_folds: 3}
 """
 
 

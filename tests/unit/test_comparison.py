@@ -37,14 +37,14 @@ def test_aggregations_equal_plain_means(seed):
     tp, fp, fn = (images[name].sum() for name in ("tp", "fp", "fn"))
     assert found["pooled"]["iou"] == pytest.approx(tp / (tp + fp + fn))
     assert found["pooled"]["recall"] == pytest.approx(tp / (tp + fn))
-    distances = images["asd_pooled"].replace(np.inf, np.nan)
-    assert found["pooled"]["asd_pooled"] == found["images"]["asd_pooled"] == pytest.approx(distances.mean())
+    distances = images["assd"].replace(np.inf, np.nan)
+    assert found["pooled"]["assd"] == found["images"]["assd"] == pytest.approx(distances.mean())
     assert found["images"]["dice"] == pytest.approx(images["dice"].mean())
     groups = [part for _, part in images.groupby("patient")]
     dice = [2 * g["tp"].sum() / (2 * g["tp"] + g["fp"] + g["fn"]).sum() for g in groups]
     assert found["patients"]["dice"] == pytest.approx(np.mean(dice))
-    means = [part["asd_pooled"].replace(np.inf, np.nan).mean() for part in groups]
-    assert found["patients"]["asd_pooled"] == pytest.approx(np.mean(means))
+    means = [part["assd"].replace(np.inf, np.nan).mean() for part in groups]
+    assert found["patients"]["assd"] == pytest.approx(np.mean(means))
 
 
 def test_an_interval_of_a_mean_is_that_of_the_normal_distribution():

@@ -22,7 +22,7 @@ def test_what_is_perfect():
     assert [(row["class"], row["label"]) for row in rows] == [
         ("vertebrae", 1), ("vertebrae", 2), ("spinal_canal", 100), ("ivd", 201), ("ivd", 202),
     ]  # fmt: skip
-    assert all(row["dice"] == 1 and row["asd_mm"] == 0 and row["detected"] for row in rows)
+    assert all(row["dice"] == 1 and row["assd_mm"] == 0 and row["detected"] for row in rows)
 
 
 def test_by_hand():
@@ -33,9 +33,9 @@ def test_by_hand():
     rows = {row["label"]: row for row in instances.instance_rows(pred, truth, (4, 0.5, 0.5))}
     assert not rows[2]["detected"]
     assert rows[2]["dice"] == 0
-    assert "asd_mm" not in rows[2]
+    assert "assd_mm" not in rows[2]
     assert rows[1]["dice"] == pytest.approx(2 * 32 / (32 + 64))
-    assert 0 < rows[1]["asd_mm"] < 0.5
+    assert 0 < rows[1]["assd_mm"] < 0.5
     assert rows[100]["dice"] == 1
 
 

@@ -78,14 +78,14 @@ def test_distances_equal_brute_force(pair, spacing):
         np.testing.assert_allclose(np.sort(result.to_truth), np.sort(to_truth), atol=1e-9)
         np.testing.assert_allclose(np.sort(result.to_pred), np.sort(to_pred), atol=1e-9)
         both = np.concatenate([to_truth, to_pred])
-        assert result.asd_pooled == pytest.approx(both.mean())
+        assert result.assd == pytest.approx(both.mean())
         assert result.hd95 == pytest.approx(max(np.percentile(to_truth, 95), np.percentile(to_pred, 95)))
         near = both[np.abs(both - 1) < 1e-9]  # rounding decides on which side of tau these lie
         if not len(near):
             assert result.nsd_paper == pytest.approx((to_pred < 1).mean())
             assert result.nsd_symmetric == pytest.approx((both <= 1).mean())
     mirrored = metrics.surface(truth, pred, spacing, 1.0)
-    for name in ("asd_pooled", "asd_mean_of_means", "nsd_symmetric", "nsd_mean_of_means", "hd95"):
+    for name in ("assd", "asd_mean_of_means", "nsd_symmetric", "nsd_mean_of_means", "hd95"):
         np.testing.assert_allclose(getattr(result, name), getattr(mirrored, name))
 
 
@@ -94,7 +94,7 @@ def everything(pred, truth, spacing, tau):
     overlap = [values[1] for values in metrics.overlap(pred, truth).values()]
     distances = metrics.surface(pred == 1, truth == 1, spacing, tau)
     shares = [getattr(distances, name) for name in ("nsd_paper", "nsd_symmetric", "nsd_mean_of_means")]
-    lengths = [getattr(distances, name) for name in ("asd_pooled", "asd_mean_of_means", "hd95")]
+    lengths = [getattr(distances, name) for name in ("assd", "asd_mean_of_means", "hd95")]
     return np.array(overlap + shares), np.array(lengths)
 
 
@@ -142,7 +142,7 @@ def test_asd_equals_medpys():
         ours = metrics.surface(pred, truth, (0.7, 1.3))
         expected = (medpy.asd(pred, truth, (0.7, 1.3)) + medpy.asd(truth, pred, (0.7, 1.3))) / 2
         assert ours.asd_mean_of_means == pytest.approx(expected)
-        assert ours.asd_pooled == pytest.approx(medpy.assd(pred, truth, (0.7, 1.3)))
+        assert ours.assd == pytest.approx(medpy.assd(pred, truth, (0.7, 1.3)))
         assert ours.hd95 >= medpy.hd95(pred, truth, (0.7, 1.3)) - 1e-9  # medpy's: of both sets together
 
 
@@ -151,10 +151,10 @@ def test_a_square_moved_by_a_pixel():
     result = metrics.surface(pred, truth, (1, 1), 1.0)
     to_truth, to_pred = brute_force(pred, truth, (1, 1))
     assert sorted(to_truth) == sorted(to_pred) == [0] * 8 + [1] * 8
-    assert result.asd_pooled == result.asd_mean_of_means == 0.5
+    assert result.assd == result.asd_mean_of_means == 0.5
     assert result.nsd_paper == 0.5  # strictly closer than tau = 1: only what coincides
     assert result.nsd_symmetric == result.nsd_mean_of_means == 1.0
-    assert metrics.surface(pred, truth, (2, 2), 1.0).asd_pooled == 1.0
+    assert metrics.surface(pred, truth, (2, 2), 1.0).assd == 1.0
 
 
 def test_the_border_of_the_picture_counts_as_outside():
@@ -166,9 +166,9 @@ def test_the_border_of_the_picture_counts_as_outside():
 def test_absent_structures():
     none, some = np.zeros((5, 5), bool), square((5, 5), 1, 1, 2)
     both = metrics.surface(none, none, (1, 1))
-    assert np.isnan([both.asd_pooled, both.asd_mean_of_means, both.nsd_paper, both.nsd_symmetric, both.hd95]).all()
+    assert np.isnan([both.assd, both.asd_mean_of_means, both.nsd_paper, both.nsd_symmetric, both.hd95]).all()
     for missed in (metrics.surface(none, some, (1, 1)), metrics.surface(some, none, (1, 1))):
-        assert missed.asd_pooled == missed.asd_mean_of_means == missed.hd95 == np.inf
+        assert missed.assd == missed.asd_mean_of_means == missed.hd95 == np.inf
         assert missed.nsd_paper == missed.nsd_symmetric == missed.nsd_mean_of_means == 0
 
 

@@ -34,9 +34,16 @@ def test_the_released_protocol_is_the_papers(config):
         "resize": "linear",
         "options": {"width": 16, "momentum": 0.99},
     }
-    training = {"rate": 0.001, "schedule": "constant", "batch": 8, "epochs": 100, "patience": 20, "precision": "auto"}
+    training = {
+        "learning_rate": 0.001,
+        "schedule": "constant",
+        "batch_size": 8,
+        "epochs": 100,
+        "patience": 20,
+        "precision": "auto",
+    }
     assert released["training"] == training
-    loss = {"name": "combined", "focal_share": 0.6, "alpha": "none", "gamma": 4.0}
+    loss = {"name": "combined", "focal_weight": 0.6, "alpha": "none", "gamma": 4.0}
     assert released["loss"] == {**loss, "focal_reduction": "mean", "dice_over": "joint"}
     # one change a step
     assert loaded["disjoint"] == settings.merge(released, {"split": {"validation": "own"}})
@@ -49,22 +56,34 @@ def test_the_released_protocol_is_the_papers(config):
     [
         (["experimnts"], 1, r"unknown key 'experimnts'; did you mean 'experiments'"),
         (
-            ["experiments", "sound", "split", "part"],
+            ["experiments", "sound", "split", "n_fold"],
             3,
-            r"config\.experiments\.sound\.split: unknown key 'part'.*'parts'",
+            r"config\.experiments\.sound\.split: unknown key 'n_fold'.*'n_folds'",
         ),
-        (["experiments", "released", "training", "rate"], "x", r"training\.rate: 'x' is not of type 'number'.*Adam"),
+        (
+            ["experiments", "released", "training", "learning_rate"],
+            "x",
+            r"training\.learning_rate: 'x' is not of type 'number'.*Adam",
+        ),
+        (["experiments", "sound", "split", "parts"], 3, r"sound\.split: the key 'parts' is called 'n_folds' now"),
+        (["experiments", "released", "training", "rate"], 1, r"training: the key 'rate' is called 'learning_rate' now"),
+        (["experiments", "released", "training", "batch"], 1, r"the key 'batch' is called 'batch_size' now"),
+        (["experiments", "released", "loss", "focal_share"], 1, r"the key 'focal_share' is called 'focal_weight' now"),
+        (["experiments", "released", "prediction", "cleanup"], [], r"'cleanup' is called 'min_component_mm3' now"),
+        (["experiments", "released", "also_test"], [], r"'also_test' is called 'cross_test' now"),
+        (["filters", "paper", "classes"], 4, r"config\.filters\.paper: the key 'classes' is called 'min_classes' now"),
+        (["filters", "paper", "cap"], 4, r"the key 'cap' is called 'max_images' now"),
         (["run"], ["sond"], r"experiment 'sond' is not defined; did you mean 'sound'"),
         (["run"], [], r"config\.run"),
         (["experiments", "sound", "slices"], "nice", r"sound\.slices: 'nice' is not defined under slices"),
         (["experiments", "sound", "base"], "sound", r"is its own base"),
         (["experiments", "sound", "split", "validation"], "test", r"only the experiment named released"),
-        (["experiments", "released", "also_test"], ["t2"], r"released\.also_test: slices of another sequence"),
+        (["experiments", "released", "cross_test"], ["t2"], r"released\.cross_test: slices of another sequence"),
         (["experiments", "sound", "folds"], [7], r"there is no fold 7"),
         (
-            ["experiments", "released", "prediction", "cleanup"],
+            ["experiments", "released", "prediction", "min_component_mm3"],
             [100],
-            r"released\.prediction\.cleanup: what to drop is chosen on whole volumes",
+            r"released\.prediction\.min_component_mm3: what to drop is chosen on whole volumes",
         ),
         (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
         (["experiments", "gamma-04"], {}, r"config\.experiments: 'gamma-04' does not match.*letters, digits and _"),
@@ -82,8 +101,8 @@ def test_a_bad_config_names_the_key(config, keys, value, message):
 
 
 def test_a_missing_key_is_named(config):
-    del config["experiments"]["released"]["training"]["batch"]
-    with pytest.raises(DataError, match=r"training: the key 'batch' is missing"):
+    del config["experiments"]["released"]["training"]["batch_size"]
+    with pytest.raises(DataError, match=r"training: the key 'batch_size' is missing"):
         settings.load(config, SCHEMAS)
 
 

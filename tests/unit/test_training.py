@@ -10,7 +10,7 @@ from lumbarflow.learning import batches, device, networks, training
 LOSS = {
     "name": "combined",
     "alpha": None,
-    "focal_share": 0.6,
+    "focal_weight": 0.6,
     "gamma": 4.0,
     "focal_reduction": "mean",
     "dice_over": "joint",
@@ -31,7 +31,7 @@ def pictures():
 def fit(pictures, settings=None, augmentation=MOVED, resume=None, name="paper", loss=LOSS):
     images, masks = pictures
     keras.utils.set_random_seed(1)
-    defaults = {"rate": 0.003, "schedule": "cosine", "batch": 4, "epochs": 4, "patience": 9}
+    defaults = {"learning_rate": 0.003, "schedule": "cosine", "batch_size": 4, "epochs": 4, "patience": 9}
     model = networks.build(name, (32, 32), width=2, momentum=0.9)
     return training.train(
         model,
@@ -107,7 +107,10 @@ def test_patience_stops(pictures, monkeypatch):
 
 @pytest.mark.parametrize(
     ("part", "value", "message"),
-    [(0, 1e30, r"the loss became nan in epoch 1, batch \d; lower training.rate"), (1, 0, "hold one class only")],
+    [
+        (0, 1e30, r"the loss became nan in epoch 1, batch \d; lower training.learning_rate"),
+        (1, 0, "hold one class only"),
+    ],
 )
 def test_what_cannot_be_learnt_is_refused(pictures, part, value, message):
     images, masks = pictures
@@ -116,7 +119,7 @@ def test_what_cannot_be_learnt_is_refused(pictures, part, value, message):
             fit((images, masks * 0))
     else:
         with pytest.raises(DataError, match=message):
-            fit(pictures, {"rate": value, "schedule": "constant"})
+            fit(pictures, {"learning_rate": value, "schedule": "constant"})
 
 
 def test_a_loss_that_is_no_number_leaves_the_last_good_epoch(pictures, whole, tmp_path, monkeypatch):
@@ -131,7 +134,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_epoch(pictures, whole, tm
 def test_running_out_of_memory_names_the_batch_and_the_estimate(pictures, monkeypatch):
     """By what the backend itself raises for 16 TiB."""
     monkeypatch.setattr(training, "_train_epoch", lambda *_: keras.ops.ones((1 << 21, 1 << 21)))
-    with pytest.raises(DataError, match=r"out of memory: a step of training.batch 4 takes about 0.0 GiB; lower train"):
+    with pytest.raises(DataError, match=r"out of memory: a step of training.batch_size 4 takes about 0.0 GiB; low"):
         fit(pictures)
 
 
@@ -145,7 +148,7 @@ def rows(*scores):
 
 
 def test_rates():
-    settings = {"rate": 0.1, "epochs": 11}
+    settings = {"learning_rate": 0.1, "epochs": 11}
     assert training.rate_at(rows(0, 0, 0), {**settings, "schedule": "constant"}) == 0.1
     cosine = [training.rate_at(rows(*[0] * n), {**settings, "schedule": "cosine"}) for n in range(11)]
     assert cosine[0] == pytest.approx(0.1)

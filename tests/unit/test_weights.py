@@ -52,7 +52,7 @@ def test_one_class_must_not_fill_the_foreground():
 
 def test_the_cap_draws_by_its_seed():
     rows = rows_of([(9, 3, 2, 1)] * 20)
-    draws = [[keep for keep, _ in weights.select(rows, "none", 55, 4, cap=5, seed=seed)] for seed in (1, 1, 2)]
+    draws = [[keep for keep, _ in weights.select(rows, "none", 55, 4, max_images=5, seed=seed)] for seed in (1, 1, 2)]
     assert sum(draws[0]) == 5
     assert draws[0] == draws[1] != draws[2]
 

@@ -40,7 +40,7 @@ def test_a_sheet_and_a_dicom_folder_give_what_the_files_gave(tiny_run, tiny_conf
         lines.append(f"{name},{name[0]},t1,{scan},masks/{name}.mha,{'validation' if name == '4_t1' else 'training'}")
     (data / "sheet.csv").write_text("\n".join(lines) + "\n")
     settings = {"sheet": str(data / "sheet.csv"), "run": ["sound"]}
-    settings["experiments"] = {"sound": {"split": {"kind": "official", "parts": 3}}}
+    settings["experiments"] = {"sound": {"split": {"kind": "official", "n_folds": 3}}}
     arguments = configured(workflow, tiny_config, settings)
     workflow(*arguments, "--until", "split", "dataset_table")
     split = workflow.results / "experiments/sound/t1/fold-0/seed-1/split.csv"

@@ -96,11 +96,11 @@ slices:
   sound: {{size: [96, 72]}}
 experiments:
   released:
-    split: {{parts: 3}}
+    split: {{n_folds: 3}}
     network: {{image_size: [32, 24], options: {{width: 2}}}}
     training: {{epochs: 1}}
   sound:
-    split: {{parts: 3}}
+    split: {{n_folds: 3}}
 """
 
 
@@ -275,7 +275,7 @@ SOUND = ("sound",)
             {"filters": {"paper": {"limit": 50}}},
             {job for s in SEQUENCES for job in manifests(s, ("released",))} | after("split", experiments=("released",)),
         ),
-        ({"experiments": {"sound": {"split": {"parts": 2}}}}, DEALT_ANEW),
+        ({"experiments": {"sound": {"split": {"n_folds": 2}}}}, DEALT_ANEW),
         (
             {"experiments": {"sound": {"folds": [0, 1]}}},
             after("split", experiments=SOUND, fold="1") - jobs("draw_network", SOUND),
@@ -286,7 +286,7 @@ SOUND = ("sound",)
         ({"experiments": {"sound": {"loss": {"gamma": 0.4}}}}, after("train", experiments=SOUND)),
         ({"experiments": {"sound": {"augmentation": {"rotation": 9}}}}, after("train", experiments=SOUND)),
         ({"experiments": {"sound": {"training": {"epochs": 3}}}}, after("train", experiments=SOUND)),
-        ({"experiments": {"sound": {"prediction": {"cleanup": [900]}}}}, after("predict", experiments=SOUND)),
+        ({"experiments": {"sound": {"prediction": {"min_component_mm3": [900]}}}}, after("predict", experiments=SOUND)),
         (
             {"experiments": {"sound": {"evaluation": {"tau": 2.0}}}},
             after("evaluate", experiments=SOUND) | jobs("leakage", SOUND, SEQUENCES, "0", "1"),

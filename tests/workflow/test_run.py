@@ -165,7 +165,7 @@ MEASURED = {"evaluate", "draw_run", *COMPARED}
     ("change", "expected"),
     [
         ({"augmentation": {"rotation": 9}}, {"train", "predict", "draw_network", *MEASURED}),
-        ({"prediction": {"cleanup": [900]}}, {"predict", *MEASURED}),
+        ({"prediction": {"min_component_mm3": [900]}}, {"predict", *MEASURED}),
         ({"evaluation": {"tau": 2.0}}, {"leakage", *MEASURED}),
         ({"evaluation": {"aggregation": "pooled"}}, COMPARED),
         ({"split": {"filter_test": True}}, {"split", "train", "predict", "leakage", "draw_network", *MEASURED}),

@@ -116,7 +116,7 @@ def test_all_sequences_together_across_and_on_several_folds(tiny_config, workflo
     settings = {
         "experiments": {
             "together": {"base": "sound", "train_on": "all", "network": {"name": "unet"}},
-            "across": {"base": "sound", "also_test": ["t2_SPACE"], "folds": [0, 1], "loss": {"name": "cross_entropy"}},
+            "across": {"base": "sound", "cross_test": ["t2_SPACE"], "folds": [0, 1], "loss": {"name": "cross_entropy"}},
         },
         "run": ["together", "across"],
     }

@@ -382,7 +382,7 @@ def get_runs_across(pattern):
         for name, settings in EXPERIMENTS.items()
         for sequence in get_trainings(settings)
         for tested in SEQUENCES
-        if tested in settings["also_test"] and sequence not in (tested, "all")
+        if tested in settings["cross_test"] and sequence not in (tested, "all")
         for fold in settings["folds"]
         for seed in settings["seeds"]
     ]

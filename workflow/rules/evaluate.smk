@@ -16,7 +16,7 @@ rule predict:
         pictures=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions"),
         volumes=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/volumes"),
         table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
-        cleanup="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/cleanup.json",
+        components="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/min_component_mm3.json",
     log:
         "results/logs/predict/{experiment}/{sequence}/{fold}-{seed}.log",
     benchmark:
@@ -114,7 +114,7 @@ use rule predict as predict_across with:
         ),
         volumes=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/volumes"),
         table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/predictions.csv",
-        cleanup="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/cleanup.json",
+        components="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/min_component_mm3.json",
     log:
         "results/logs/predict_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.log",
     benchmark:

@@ -54,9 +54,9 @@ def main(snakemake):
                 spacing = prediction.network_spacing(source, spacing, params.canvas_size, grid[0])
                 yield prediction.decide(p), truths, spacing
 
-    candidates = params.prediction["cleanup"]
+    candidates = params.prediction["min_component_mm3"]
     smallest = prediction.choose_smallest(list(validated()), candidates) if candidates else {}
-    files.write_json(snakemake.output.cleanup, smallest)
+    files.write_json(snakemake.output.components, smallest)
     logging.info("components kept from so many mm3 on: %s", smallest or "all")
     table = []
     for volume, group in groups:

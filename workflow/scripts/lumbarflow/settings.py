@@ -9,6 +9,18 @@ from jsonschema import Draft202012Validator
 
 from . import DataError
 
+# keys of earlier releases, and what they are called now
+RENAMED = {
+    "also_test": "cross_test",
+    "batch": "batch_size",
+    "cap": "max_images",
+    "classes": "min_classes",
+    "cleanup": "min_component_mm3",
+    "focal_share": "focal_weight",
+    "parts": "n_folds",
+    "rate": "learning_rate",
+}
+
 
 def check(content, schema, where="config"):
     """Validate `content` against a JSON schema; raise DataError with one line on the first problem.
@@ -23,6 +35,8 @@ def check(content, schema, where="config"):
     if error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
         unknown = next(name for name in error.instance if name not in known)
+        if RENAMED.get(unknown) in known:
+            raise DataError(f"{key}: the key {unknown!r} is called {RENAMED[unknown]!r} now; rename it")
         near = difflib.get_close_matches(str(unknown), known, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         raise DataError(f"{key}: unknown key {unknown!r}; {hint} (config/README.md lists every key)")
@@ -101,22 +115,22 @@ def load(config, folder):
                 f"config.experiments.{name}.split.validation: `test` lets the test set choose the model; "
                 "only the experiment named released may do that, to reproduce the paper; use `own`"
             )
-        if settings["also_test"] and split["kind"] == "slice":
+        if settings["cross_test"] and split["kind"] == "slice":
             raise DataError(
-                f"config.experiments.{name}.also_test: slices of another sequence show patients that a split of slices "
-                "has in training; use split.kind patient or official, or leave also_test empty"
+                f"config.experiments.{name}.cross_test: slices of another sequence show patients that a split of "
+                "slices has in training; use split.kind patient or official, or leave cross_test empty"
             )
         unseen = split["kind"] != "slice" and split["validation"] == "own"
-        if settings["prediction"]["cleanup"] and not unseen:
+        if settings["prediction"]["min_component_mm3"] and not unseen:
             raise DataError(
-                f"config.experiments.{name}.prediction.cleanup: what to drop is chosen on whole volumes of validation "
-                "patients, which this split does not have; use split.kind patient or official, or leave cleanup empty"
+                f"config.experiments.{name}.prediction.min_component_mm3: what to drop is chosen on whole volumes of "
+                "validation patients, which this split does not have; use split.kind patient or official, or leave it empty"
             )
-        beyond = [fold for fold in settings["folds"] if fold >= split["parts"]]
+        beyond = [fold for fold in settings["folds"] if fold >= split["n_folds"]]
         if beyond:
             raise DataError(
-                f"config.experiments.{name}.folds: there is no fold {beyond[0]} in a split of {split['parts']} parts; "
-                f"folds count from 0"
+                f"config.experiments.{name}.folds: there is no fold {beyond[0]} in a split of {split['n_folds']} "
+                "parts; folds count from 0"
             )
         resolved[name] = settings
     return resolved

@@ -82,15 +82,15 @@ def _excess(rows, limit):
     return dropped
 
 
-def select(rows, criterion, limit, classes, cap=None, seed=0):
+def select(rows, criterion, limit, min_classes, max_images=None, seed=0):
     """Decide which images train: [(kept, reason)], one for each weight row of a sequence.
 
-    classes: fewest classes an image must show (the paper: 4). criterion, of which `limit` is the bound:
+    min_classes: fewest classes an image must show (the paper: 4). criterion, of which `limit` is the bound:
     `image_ratio`: the image's imbalance ratio (the paper's words: 55); `dataset_ratio`: the ratio of the
     pooled pixels, the worst images being dropped until it holds; `foreground_share`: share of the largest
-    foreground class in the foreground; `none`. cap: keep at most so many, drawn by `seed`.
+    foreground class in the foreground; `none`. max_images: keep at most so many, drawn by `seed`.
     """
-    reasons = [f"fewer than {classes} classes" if int(row["classes"]) < classes else "" for row in rows]
+    reasons = [f"fewer than {min_classes} classes" if int(row["classes"]) < min_classes else "" for row in rows]
     left = [i for i, reason in enumerate(reasons) if not reason]
     if criterion == "image_ratio":
         for i in left:
@@ -108,7 +108,7 @@ def select(rows, criterion, limit, classes, cap=None, seed=0):
             f"filters: criterion must be image_ratio, dataset_ratio, foreground_share or none, not {criterion!r}"
         )
     left = [i for i, reason in enumerate(reasons) if not reason]
-    if cap is not None and len(left) > cap:
-        for i in np.random.default_rng(seed).permutation(left)[cap:]:
-            reasons[i] = f"beyond the cap of {cap} images"
+    if max_images is not None and len(left) > max_images:
+        for i in np.random.default_rng(seed).permutation(left)[max_images:]:
+            reasons[i] = f"beyond max_images, {max_images}"
     return [(not reason, reason) for reason in reasons]

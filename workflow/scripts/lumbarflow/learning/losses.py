@@ -8,7 +8,7 @@ from .. import DataError
 
 @keras.saving.register_keras_serializable(package="lumbarflow")
 class CombinedLoss(keras.losses.Loss):
-    """focal_share * focal + (1 - focal_share) * dice, in float32.
+    """focal_weight * focal + (1 - focal_weight) * dice, in float32.
 
     focal = mean over pixels and classes of -alpha (1 - p)^gamma y log p, p clipped to [1e-7, 1 - 1e-7],
     with one alpha a class (None: 1, as released); focal_reduction `sum`: the sum over an image's pixels and
@@ -20,7 +20,7 @@ class CombinedLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        focal_share=0.6,
+        focal_weight=0.6,
         alpha=None,
         gamma=4.0,
         dice_over="joint",
@@ -35,13 +35,13 @@ class CombinedLoss(keras.losses.Loss):
         ):
             if value not in known:
                 raise DataError(f"loss.{key} must be {' or '.join(known)}, not {value!r}")
-        self.focal_share, self.alpha, self.gamma = focal_share, alpha, gamma
+        self.focal_weight, self.alpha, self.gamma = focal_weight, alpha, gamma
         self.dice_over, self.focal_reduction = dice_over, focal_reduction
 
     def call(self, y_true, y_pred):
         p = ops.cast(y_pred, "float32")
         y = ops.one_hot(ops.cast(y_true, "int32"), p.shape[-1], dtype="float32")
-        return self.focal_share * self.focal(y, p) + (1 - self.focal_share) * self.dice(y, p)
+        return self.focal_weight * self.focal(y, p) + (1 - self.focal_weight) * self.dice(y, p)
 
     def focal(self, y, p):
         p = ops.clip(p, 1e-7, 1 - 1e-7)
@@ -55,7 +55,7 @@ class CombinedLoss(keras.losses.Loss):
         return 1 - ops.mean((2 * overlap + 1) / (ops.sum(y, axis=axes) + ops.sum(p, axis=axes) + 1))
 
     def get_config(self):
-        own = {"focal_share": self.focal_share, "alpha": self.alpha, "gamma": self.gamma}
+        own = {"focal_weight": self.focal_weight, "alpha": self.alpha, "gamma": self.gamma}
         return {**super().get_config(), **own, "dice_over": self.dice_over, "focal_reduction": self.focal_reduction}
 
 

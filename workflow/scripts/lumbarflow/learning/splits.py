@@ -9,8 +9,8 @@ from ..files import read_csv
 VALIDATED_ON = {"own": "validation", "test": "test"}
 
 
-def deal(items, parts, seed, strata=None):
-    """Cut items into `parts` equal parts at random: {item: part}, repeatable by seed.
+def deal(items, n_folds, seed, strata=None):
+    """Cut items into `n_folds` equal parts at random: {item: part}, repeatable by seed.
 
     strata: {item: group}; each group is spread over the parts as evenly as the whole is.
     """
@@ -18,14 +18,14 @@ def deal(items, parts, seed, strata=None):
     order = [items[i] for i in rng.permutation(len(items))]
     if strata:
         order.sort(key=lambda item: strata[item])  # stable: random within a group
-    return {item: position % parts for position, item in enumerate(order)}
+    return {item: position % n_folds for position, item in enumerate(order)}
 
 
-def subset_of(part, fold, parts, validation):
+def subset_of(part, fold, n_folds, validation):
     """Subset of a part in a fold: part `fold` tests, the next one validates, the others train."""
-    if part == fold % parts:
+    if part == fold % n_folds:
         return "test"
-    if validation == "own" and part == (fold + 1) % parts:
+    if validation == "own" and part == (fold + 1) % n_folds:
         return "validation"
     return "train"
 
@@ -49,7 +49,7 @@ def read_official(path):
     return sides
 
 
-def make(rows, kind, parts, validation, filter_test, fold, seed, patients, official=None):
+def make(rows, kind, n_folds, validation, filter_test, fold, seed, patients, official=None):
     """Subset of each manifest row: a list of `train`, `validation`, `test` or `none`.
 
     kind `slice` deals the kept images out whatever their patient (the release; it leaks); `patient`
@@ -64,21 +64,21 @@ def make(rows, kind, parts, validation, filter_test, fold, seed, patients, offic
     if kind == "slice":
         keys = [(row["volume"], row["index"]) for row in rows]
         kept = [key for key, row in zip(keys, rows, strict=True) if row["kept"] == "true"]
-        sides = {key: subset_of(part, fold, parts, validation) for key, part in deal(kept, parts, seed).items()}
+        sides = {key: subset_of(part, fold, n_folds, validation) for key, part in deal(kept, n_folds, seed).items()}
     elif kind in ("patient", "official"):
         keys = [row["patient"] for row in rows]
         strata = {name: " ".join(sequences) for name, sequences in patients.items()}
         if kind == "patient":
-            dealt = deal(sorted(patients), parts, seed, strata)
-            sides = {patient: subset_of(part, fold, parts, validation) for patient, part in dealt.items()}
+            dealt = deal(sorted(patients), n_folds, seed, strata)
+            sides = {patient: subset_of(part, fold, n_folds, validation) for patient, part in dealt.items()}
         else:
             unknown = sorted(patients.keys() - official.keys())
             if unknown:
                 raise DataError(f"there is no official subset for patient {unknown[0]} ({len(unknown)} such in all)")
             training = [patient for patient in sorted(patients) if official[patient] == "training"]
-            validates = fold % parts if validation == "own" else None
+            validates = fold % n_folds if validation == "own" else None
             sides = dict.fromkeys(patients, "test")
-            for patient, part in deal(training, parts, seed, strata).items():
+            for patient, part in deal(training, n_folds, seed, strata).items():
                 sides[patient] = "validation" if part == validates else "train"
     else:
         raise DataError(f"split.kind must be slice, patient or official, not {kind!r}")
@@ -92,9 +92,9 @@ def make(rows, kind, parts, validation, filter_test, fold, seed, patients, offic
     for subset in needed:
         if subset not in subsets:
             raise DataError(
-                f"the {kind} split in {parts} parts leaves no image to {subset}: {len(rows)} images of "
+                f"the {kind} split in {n_folds} parts leaves no image to {subset}: {len(rows)} images of "
                 f"{len({row['patient'] for row in rows})} patients, {sum(row['kept'] == 'true' for row in rows)} "
-                "kept by the filter; add data, lower split.parts, or relax the filter"
+                "kept by the filter; add data, lower split.n_folds, or relax the filter"
             )
     return subsets
 

@@ -19,7 +19,7 @@ from .losses import make
 
 SCORES = ("loss", "accuracy", "mean_iou", "mean_dice")
 HISTORY = (
-    *("epoch", "rate", *(f"{subset}_{name}" for subset in ("train", "validation") for name in SCORES)),
+    *("epoch", "learning_rate", *(f"{subset}_{name}" for subset in ("train", "validation") for name in SCORES)),
     "test_accuracy",
 )
 PLATEAU = 5  # epochs without a better validation before the rate is halved
@@ -73,7 +73,7 @@ def best_epoch(history):
 def rate_at(history, settings):
     """Learning rate of the next epoch, from those before: `constant`; `cosine` down to a hundredth;
     `plateau`: halved after every PLATEAU epochs without a better validation mean IoU."""
-    rate, schedule, epoch = settings["rate"], settings["schedule"], len(history)
+    rate, schedule, epoch = settings["learning_rate"], settings["schedule"], len(history)
     if schedule == "constant":
         return rate
     if schedule == "cosine":
@@ -160,8 +160,8 @@ def _explaining_memory(batch, needed):
         if not OUT_OF_MEMORY.search(f"{type(error).__name__}: {error}"):
             raise
         raise DataError(
-            f"out of memory: a step of training.batch {batch} takes about {needed / 2**30:.1f} GiB; lower "
-            "training.batch or network.image_size, or give the job more memory"
+            f"out of memory: a step of training.batch_size {batch} takes about {needed / 2**30:.1f} GiB; lower "
+            "training.batch_size or network.image_size, or give the job more memory"
         ) from None
 
 
@@ -175,7 +175,7 @@ def _train_epoch(model, batches, count, rate, epoch, log, resume):
         if not np.isfinite(result["loss"]):
             kept = f"; epoch {epoch - 1}, the last good one, is kept in {resume}" if resume and epoch > 1 else ""
             raise DataError(
-                f"the loss became {result['loss']} in epoch {epoch}, batch {number}{kept}; lower training.rate"
+                f"the loss became {result['loss']} in epoch {epoch}, batch {number}{kept}; lower training.learning_rate"
             )
         if time.perf_counter() - told > PROGRESS:
             told = time.perf_counter()
@@ -186,8 +186,8 @@ def _train_epoch(model, batches, count, rate, epoch, log, resume):
 def train(model, training, validation, settings, loss, normalisation, augmentation, seed, resume=None):
     """Fit `model` with Adam and keep the weights of the epoch with the best validation mean IoU.
 
-    training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: rate, schedule,
-    batch, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
+    training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: learning_rate, schedule,
+    batch_size, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
     validation set, before it stops). loss: arguments of losses.make. resume: a file to keep the state
     in after each epoch, and to go on from where it exists; on the CPU the result is the same to the
     last bit. Returns a Fit. Raises DataError for a loss that is not finite, and where memory runs out.
@@ -195,29 +195,29 @@ def train(model, training, validation, settings, loss, normalisation, augmentati
     log = logging.getLogger(__name__)
     for name, (images, masks) in (("training", training), ("validation", validation)):
         if len(images) == 0:
-            raise DataError(f"the {name} set is empty; lower split.parts or relax the filter")
+            raise DataError(f"the {name} set is empty; lower split.n_folds or relax the filter")
         if len(np.unique(masks)) < 2:
             raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
     loss = make(**loss)
-    model.compile(optimizer=keras.optimizers.Adam(settings["rate"]), loss=loss, metrics=[Confusion()])
+    model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]), loss=loss, metrics=[Confusion()])
     model.optimizer.build(model.trainable_variables)
     best_weights, history = load_state(resume, model)
     if history:
         log.info("goes on after epoch %d of a training that was cut off", len(history))
     # a kernel that is out of memory kills without a word: then this line says why
-    needed = step_memory(model, settings["batch"])
-    log.info("a step of batch %d takes about %.1f GiB", settings["batch"], needed / 2**30)
+    needed = step_memory(model, settings["batch_size"])
+    log.info("a step of batch %d takes about %.1f GiB", settings["batch_size"], needed / 2**30)
     began, first = time.perf_counter(), len(history)
     while len(history) < settings["epochs"] and len(history) - best_epoch(history) < settings["patience"]:
         started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
         # PyTorch draws dropout from one global generator, which no saved state holds
         keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        batches = iterate(*training, settings["batch"], seed, epoch, normalisation, augmentation)
-        with _explaining_memory(settings["batch"], needed):
+        batches = iterate(*training, settings["batch_size"], seed, epoch, normalisation, augmentation)
+        with _explaining_memory(settings["batch_size"], needed):
             trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started
-            scores = evaluate(model, *validation, settings["batch"], normalisation, loss)
-        row = {"epoch": epoch + 1, "rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
+            scores = evaluate(model, *validation, settings["batch_size"], normalisation, loss)
+        row = {"epoch": epoch + 1, "learning_rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
         history.append(row | {f"validation_{name}": value for name, value in scores.items()})
         best = best_epoch(history)
         if best == epoch + 1:

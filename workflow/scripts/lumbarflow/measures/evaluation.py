@@ -8,11 +8,11 @@ from .metrics import count, scores, surface
 PER_IMAGE = (
     *("sequence", "patient", "volume", "index", "grid", "unit", "class"),
     *("tp", "fp", "fn", "iou", "dice", "precision", "recall", "f1", "soft_dice"),
-    *("asd_pooled", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95", "missed"),
+    *("assd", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95", "missed"),
 )
-PER_VOLUME = ("sequence", "patient", "volume", "class", "dice", "asd_mm", "nsd_mm", "hd95_mm", "missed")
+PER_VOLUME = ("sequence", "patient", "volume", "class", "dice", "assd_mm", "nsd_mm", "hd95_mm", "missed")
 PER_STACK = ("sequence", "class", "asd", "nsd")
-SURFACES = ("asd_pooled", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95")
+SURFACES = ("assd", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95")
 
 
 def image_rows(pred, truth, spacing, tau, soft=None):
@@ -68,7 +68,7 @@ def volume_rows(pred, truth, spacing, tau):
             {
                 "class": name,
                 "dice": float(overlap["dice"][k]),
-                "asd_mm": distances.asd_pooled,
+                "assd_mm": distances.assd,
                 "nsd_mm": distances.nsd_symmetric,
                 "hd95_mm": distances.hd95,
                 "missed": not all(found),

@@ -7,7 +7,7 @@ from .. import CLASSES
 from ..data.labels import LABELS
 from .metrics import DETECTED, surface
 
-PER_INSTANCE = ("sequence", "patient", "volume", "class", "label", "voxels", "dice", "asd_mm", "detected")
+PER_INSTANCE = ("sequence", "patient", "volume", "class", "label", "voxels", "dice", "assd_mm", "detected")
 
 
 def components(mask):
@@ -36,6 +36,6 @@ def instance_rows(pred, truth, spacing):
                 row["dice"] = float(2 * overlaps.max() / (match.sum() + structure.sum()))
                 row["detected"] = row["dice"] >= DETECTED
             if row["detected"]:
-                row["asd_mm"] = surface(match, structure, spacing).asd_pooled
+                row["assd_mm"] = surface(match, structure, spacing).assd
             rows.append(row)
     return rows

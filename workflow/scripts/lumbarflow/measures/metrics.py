@@ -97,8 +97,8 @@ class Surface:
         return missed if len(self.to_truth) or len(self.to_pred) else np.nan
 
     @property
-    def asd_pooled(self):
-        """Mean over both surfaces' points together (the paper's formula, section 3.3)."""
+    def assd(self):
+        """Average symmetric surface distance: mean over both surfaces' points together (the paper's ASD, section 3.3)."""
         return self._value(np.inf, lambda: np.concatenate([self.to_truth, self.to_pred]).mean())
 
     @property

@@ -144,7 +144,7 @@ def patient_scores(classes, grid):
         sums = {key: values[:, None] for key, values in patient_sums(images).items()}
         each = aggregate(sums, "pooled")  # every patient by itself
         patients = np.unique(images["patient"]).astype(str)  # in the order of patient_sums
-        dice[name], asd[name] = (pd.Series(each[metric], patients) for metric in ("dice", "asd_pooled"))
+        dice[name], asd[name] = (pd.Series(each[metric], patients) for metric in ("dice", "assd"))
     return {
         metric: pd.DataFrame(values).assign(mean=lambda frame: frame.mean(axis=1))
         for metric, values in (("dice", dice), ("asd", asd))

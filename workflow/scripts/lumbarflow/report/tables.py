@@ -115,7 +115,7 @@ def _chosen(values, settings):
     if settings["dice"] == "soft":
         chosen["dice"] = values["soft_dice"]
     if settings["surface"] == "slice":
-        chosen |= {"asd": values["asd_pooled"], "nsd": values["nsd_symmetric"]}
+        chosen |= {"asd": values["assd"], "nsd": values["nsd_symmetric"]}
     return chosen
 
 
@@ -268,7 +268,7 @@ def _instance_rows(system, structures):
     rows = []
     for name, part in structures.groupby("class", sort=False):
         found = part[part["detected"]]
-        values = {"dice": found["dice"].mean(), "asd": found["asd_mm"].mean(), "detection": part["detected"].mean()}
+        values = {"dice": found["dice"].mean(), "asd": found["assd_mm"].mean(), "detection": part["detected"].mean()}
         for metric, value in values.items():
             row = {"class": name, "metric": metric, "system": system, "value": value, "grid": "3-D"}
             row |= {"unit": "mm" if metric == "asd" else "", "data": "this run's test set"}
@@ -301,7 +301,7 @@ def table3(table, runs3d, instances, paper, systems):
             )
     for (experiment, sequence), volumes in runs3d.items():
         for name, part in volumes.groupby("class", sort=False):
-            for metric, column in (("dice", "dice"), ("asd", "asd_mm")):
+            for metric, column in (("dice", "dice"), ("asd", "assd_mm")):
                 value = _mean(part.groupby("patient")[column].apply(_mean))
                 rows.append(
                     {"class": name, "metric": metric, "system": f"{experiment}, {sequence}", "value": value}
