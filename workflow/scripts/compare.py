@@ -10,8 +10,9 @@ NOTES = {
     ),
     "variants": (
         "Every variant of the metrics",
-        "assd (average symmetric surface distance), nsd_paper: the paper's formulas of ASD and NSD (true surface, closer "
-        "than tau); asd_mean_of_means: the release's; nsd_symmetric: both surfaces, within tau; hd95: larger of the directed 95th percentiles. "
+        "assd (average symmetric surface distance), nsd_paper: the paper's formulas of ASD and NSD (true surface, "
+        "closer than tau); asd_mean_of_means: the release's; nsd_symmetric: both surfaces, within tau; hd95: larger of "
+        "the directed 95th percentiles. "
         "Distances leave out images in which the class is missed (in one of prediction and truth only) or absent (in "
         "neither).",
     ),

@@ -124,7 +124,8 @@ def load(config, folder):
         if settings["prediction"]["min_component_mm3"] and not unseen:
             raise DataError(
                 f"config.experiments.{name}.prediction.min_component_mm3: what to drop is chosen on whole volumes of "
-                "validation patients, which this split does not have; use split.kind patient or official, or leave it empty"
+                "validation patients, which this split does not have; use split.kind patient or official, or leave it "
+                "empty"
             )
         beyond = [fold for fold in settings["folds"] if fold >= split["n_folds"]]
         if beyond:

@@ -98,7 +98,7 @@ class Surface:
 
     @property
     def assd(self):
-        """Average symmetric surface distance: mean over both surfaces' points together (the paper's ASD, section 3.3)."""
+        """Average symmetric surface distance: mean over both surfaces' points together (the paper's ASD, 3.3)."""
         return self._value(np.inf, lambda: np.concatenate([self.to_truth, self.to_pred]).mean())
 
     @property
