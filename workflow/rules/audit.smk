@@ -12,7 +12,6 @@ rule describe_volume:
     input:
         image=get_image,
         mask=get_mask,
-        library=get_library("describe"),
     output:
         "results/volumes/{volume}.csv",
     log:
@@ -26,10 +25,11 @@ rule describe_volume:
         mem_mb=grow(1500),
         runtime=grow(15),
     params:
+        code=get_code("describe_volume"),
         image=get_stored_image,
         mask=get_stored_mask,
-        patient=get_patient,
-        sequence=get_sequence,
+        patient=lookup("{volume}/patient", within=VOLUMES),
+        sequence=lookup("{volume}/sequence", within=VOLUMES),
     script:
         "../scripts/describe_volume.py"
 
@@ -38,9 +38,7 @@ rule dataset_table:
     """Sum the dataset up (paper, section 3.1), beside what the paper says of it."""
     input:
         volumes=expand("results/volumes/{volume}.csv", volume=VOLUMES),
-        overview=get_known_overview(),
-        published=[get_published("dataset")],
-        library=get_library("dataset"),
+        overview=[PLAN.overview] if PLAN.has_overview else [],
     output:
         expand("results/tables/{table}.{ending}", table=["dataset", "volumes"], ending=["csv", "md", "tex"]),
         report(
@@ -67,6 +65,7 @@ rule dataset_table:
         mem_mb=grow(1000),
         runtime=grow(15),
     params:
+        code=get_code("dataset_table"),
         folder=subpath(output.colours, parent=True),
     script:
         "../scripts/dataset_table.py"
@@ -75,9 +74,8 @@ rule dataset_table:
 rule contact_sheet:
     """Show the middle slice of every volume with the outlines of its mask."""
     input:
-        slices=get_slice_tables_of_recipe,
-        labels=get_label_tables_of_recipe,
-        library=get_library("contact_sheet"),
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
     output:
         report(
             "results/figures/contact/{slices}/{labels}/{sequence}.png",
@@ -95,6 +93,8 @@ rule contact_sheet:
     resources:
         mem_mb=grow(1000),
         runtime=grow(30),
+    params:
+        code=get_code("contact_sheet"),
     script:
         "../scripts/contact_sheet.py"
 
@@ -103,10 +103,9 @@ rule draw_data:
     """Draw the paper's Figures 1 to 6: how a mask becomes classes, and which images are dropped and kept."""
     input:
         manifest="results/manifests/{slices}/{labels}/{filter}/{sequence}.csv",
-        slices=get_slice_tables_of_recipe,
-        labels=get_label_tables_of_recipe,
-        masks=get_mask_files,
-        library=get_library("draw_data"),
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
+        masks=get_masks,
     output:
         masks=[
             report(
@@ -137,20 +136,25 @@ rule draw_data:
         mem_mb=grow(1500),
         runtime=grow(30),
     params:
+        code=get_code("draw_data"),
         canvas_size=lookup("slices/{slices}/size", within=config),
         sources=get_stored_masks,
     script:
         "../scripts/draw_data.py"
 
 
+def get_exact_labels(wildcards):
+    """The first label recipe that looks labels up is what the others are held against."""
+    return get_per_volume(f"results/labels/{{slices}}/{PLAN.exact_labels}/{{volume}}.csv")(wildcards)
+
+
 rule fidelity:
     """Compare APTA's masks of a sequence with the exact ones, slice by slice."""
     input:
-        slices=get_slice_tables_of_recipe,
-        repaired=get_label_tables_of_recipe,
-        exact=get_exact_label_tables,
-        masks=get_mask_files,
-        library=get_library("fidelity"),
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        repaired=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
+        exact=get_exact_labels,
+        masks=get_masks,
     output:
         table="results/fidelity/{slices}/{labels}/{sequence}.csv",
         figure=[
@@ -173,7 +177,8 @@ rule fidelity:
         mem_mb=grow(1500),
         runtime=grow(60),
     params:
-        recipe=get_label_recipe,
+        code=get_code("fidelity"),
+        recipe=lookup("labels/{labels}", within=config),
         canvas_size=lookup("slices/{slices}/size", within=config),
         sources=get_stored_masks,
     script:
@@ -183,8 +188,7 @@ rule fidelity:
 rule fidelity_table:
     """Say what APTA costs each class."""
     input:
-        tables=get_each("results/fidelity/{slices}/{labels}/{sequence}.csv", get_repairs()),
-        library=get_library("dataset"),
+        tables=get_each(rules.fidelity.output.table, PLAN.repairs),
     output:
         expand("results/tables/apta_fidelity.{ending}", ending=["csv", "md", "tex"]),
         report(
@@ -203,6 +207,8 @@ rule fidelity_table:
     resources:
         mem_mb=grow(1000),
         runtime=grow(15),
+    params:
+        code=get_code("fidelity_table"),
     script:
         "../scripts/fidelity_table.py"
 
@@ -211,7 +217,6 @@ rule colour_labels:
     """Paint class masks in the paper's red, green and blue, and in the greys of these (Figure 2)."""
     input:
         table="results/labels/{slices}/{labels}/{volume}.csv",
-        library=get_library("colour_labels"),
     output:
         colour=directory("results/coloured/{slices}/{labels}/colour/{volume}"),
         grey=directory("results/coloured/{slices}/{labels}/grey/{volume}"),
@@ -225,6 +230,8 @@ rule colour_labels:
     resources:
         mem_mb=grow(500),
         runtime=grow(15),
+    params:
+        code=get_code("colour_labels"),
     script:
         "../scripts/colour_labels.py"
 
@@ -233,10 +240,10 @@ rule dataset:
     """What to look at before training: the dataset table, contact sheets, what APTA costs."""
     input:
         rules.dataset_table.output,
-        rules.fidelity_table.output if get_repairs() else [],
-        get_each("results/figures/contact/{slices}/{labels}/{sequence}.png", get_masked_slices()),
-        get_each("results/figures/fidelity/{slices}/{labels}/{sequence}.png", get_repairs()),
-        get_data_figures(),
+        rules.fidelity_table.output if PLAN.repairs else [],
+        get_each(rules.contact_sheet.output[0], PLAN.masks),
+        get_each(rules.fidelity.output.figure[0], PLAN.repairs),
+        get_each(rules.draw_data.output.masks[0], PLAN.manifests),
 
 
 rule coloured:
@@ -244,7 +251,7 @@ rule coloured:
     input:
         expand(
             "results/coloured/{recipes}/{kind}/{volume}",
-            recipes=get_each("{slices}/{labels}", get_masked_slices()),
+            recipes=get_each("{slices}/{labels}", PLAN.masks),
             kind=["colour", "grey"],
             volume=VOLUMES,
         ),

@@ -1,15 +1,13 @@
 # Stage 0. In: nothing, or the web. Out: a dataset folder in SPIDER's layout.
 
-if config["root"] == "phantom" and not config["sheet"]:
+if PLAN.makes_phantom:
 
     rule phantom:
         """Make the built-in dataset: synthetic lumbar columns in three contrasts."""
-        input:
-            library=get_library("phantom"),
         output:
-            images=[source.image for source in VOLUMES.values()],
-            masks=[source.mask for source in VOLUMES.values()],
-            overview=f"{PHANTOM}/overview.csv",
+            images=[each.image for each in PLAN.volumes.values()],
+            masks=[each.mask for each in PLAN.volumes.values()],
+            overview=PLAN.overview,
         log:
             "results/logs/phantom.log",
         benchmark:
@@ -22,6 +20,7 @@ if config["root"] == "phantom" and not config["sheet"]:
             runtime=grow(30),
         params:
             **config["phantom"],
+            code=get_code("phantom"),
             root=subpath(output.overview, parent=True),
             sequences=config["sequences"],
         script:
@@ -32,8 +31,6 @@ if "download" in config:
 
     rule download:
         """Fetch the dataset, check it against its checksums and unpack it into the root folder."""
-        input:
-            library=get_library("download"),
         output:
             marker="results/download.txt",
         log:
@@ -48,6 +45,7 @@ if "download" in config:
             runtime=grow(600),
         params:
             **config["download"],
+            code=get_code("download"),
             root=config["root"],
         script:
             "../scripts/download.py"

@@ -1,26 +1,25 @@
-# Stages 7 and 8, and the leakage canary. In: a trained network and the slices of its test set. Out: class masks, the sums that
-# the released metrics need, whole volumes on the source grid where the split is by patients, and
+# Stages 7 and 8, and the leakage canary. In: a trained network and the slices of its test set. Out: class masks,
+# the sums that the released metrics need, whole volumes on the source grid where the split is by patients, and
 # metrics of each image, class and volume.
 
 
 rule predict:
     """Segment the test images, and every slice of the test volumes of a patient split."""
     input:
-        model="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.keras",
-        about="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json",
-        split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
-        slices=get_slice_tables,
-        labels=get_label_tables,
-        library=get_library("predict"),
+        model="results/experiments/<run>/model.keras",
+        about="results/experiments/<run>/model.json",
+        split="results/experiments/<tested_run>/split.csv",
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
     output:
-        pictures=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions"),
-        volumes=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/volumes"),
-        table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
-        components="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/min_component_mm3.json",
+        pictures=directory("results/experiments/<test>/predictions"),
+        volumes=directory("results/experiments/<test>/volumes"),
+        table="results/experiments/<test>/predictions.csv",
+        components="results/experiments/<test>/min_component_mm3.json",
     log:
-        "results/logs/predict/{experiment}/{sequence}/{fold}-{seed}.log",
+        "results/logs/predict/<test>.log",
     benchmark:
-        "results/benchmarks/predict/{experiment}/{sequence}/{fold}-{seed}.tsv"
+        "results/benchmarks/predict/<test>.tsv"
     conda:
         "../../envs/train-cpu.yaml"
     threads: 4
@@ -28,11 +27,10 @@ rule predict:
         mem_mb=grow(4000),
         runtime=grow(120),
     params:
-        kind=get_split_kind,
-        slice_folder=get_slice_folder,
-        label_folder=get_label_folder,
+        code=get_code("predict", "network", "normalisation"),
+        kind=lookup("{experiment}/split/kind", within=EXPERIMENTS),
         canvas_size=get_canvas_size,
-        prediction=get_prediction,
+        prediction=lookup("{experiment}/prediction", within=EXPERIMENTS),
     script:
         "../scripts/predict.py"
 
@@ -40,19 +38,18 @@ rule predict:
 rule evaluate:
     """Compare predictions with the truth: each image, each class, each volume."""
     input:
-        table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
-        labels=get_label_tables,
-        masks=get_mask_files,
-        library=get_library("evaluate"),
+        table="results/experiments/<test>/predictions.csv",
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
+        masks=get_masks,
     output:
-        images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv",
-        stack="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_stack.csv",
-        volumes="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_3d.csv",
-        structures="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_instances.csv",
+        images="results/experiments/<test>/metrics.csv",
+        stack="results/experiments/<test>/metrics_stack.csv",
+        volumes="results/experiments/<test>/metrics_3d.csv",
+        structures="results/experiments/<test>/metrics_instances.csv",
     log:
-        "results/logs/evaluate/{experiment}/{sequence}/{fold}-{seed}.log",
+        "results/logs/evaluate/<test>.log",
     benchmark:
-        "results/benchmarks/evaluate/{experiment}/{sequence}/{fold}-{seed}.tsv"
+        "results/benchmarks/evaluate/<test>.tsv"
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -60,9 +57,10 @@ rule evaluate:
         mem_mb=grow(4000),
         runtime=grow(120),
     params:
-        tau=get_tau,
-        grid=get_network_grid,
-        label_folder=get_label_folder,
+        code=get_code("evaluate"),
+        tau=lookup("{experiment}/evaluation/tau", within=EXPERIMENTS),
+        size=lookup("{experiment}/network/image_size", within=EXPERIMENTS),
+        resize=lookup("{experiment}/network/resize", within=EXPERIMENTS),
         sources=get_stored_masks,
     script:
         "../scripts/evaluate.py"
@@ -71,18 +69,17 @@ rule evaluate:
 rule leakage:
     """Count what training knew of the test set, and score copying the nearest training mask."""
     input:
-        split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
-        slices=get_slice_tables,
-        labels=get_label_tables,
-        library=get_library("leakage"),
+        split="results/experiments/<run>/split.csv",
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
     output:
-        shares="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/leakage.csv",
-        images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/copied.csv",
-        stack="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/copied_stack.csv",
+        shares="results/experiments/<run>/leakage.csv",
+        images="results/experiments/<run>/copied.csv",
+        stack="results/experiments/<run>/copied_stack.csv",
     log:
-        "results/logs/leakage/{experiment}/{sequence}/{fold}-{seed}.log",
+        "results/logs/leakage/<run>.log",
     benchmark:
-        "results/benchmarks/leakage/{experiment}/{sequence}/{fold}-{seed}.tsv"
+        "results/benchmarks/leakage/<run>.tsv"
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -90,49 +87,22 @@ rule leakage:
         mem_mb=grow(4000),
         runtime=grow(60),
     params:
-        kind=get_split_kind,
-        tau=get_tau,
-        grid=get_network_grid,
-        slice_folder=get_slice_folder,
-        label_folder=get_label_folder,
+        code=get_code("leakage"),
+        kind=lookup("{experiment}/split/kind", within=EXPERIMENTS),
+        tau=lookup("{experiment}/evaluation/tau", within=EXPERIMENTS),
+        size=lookup("{experiment}/network/image_size", within=EXPERIMENTS),
+        resize=lookup("{experiment}/network/resize", within=EXPERIMENTS),
     script:
         "../scripts/leakage.py"
 
 
 use rule predict as predict_across with:
-    input:
-        model="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.keras",
-        about="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json",
+    pathvars:
+        test="<run>/across/{tested}",
         # patients are dealt out over all sequences alike: these were not trained on either
-        split="results/experiments/{experiment}/{tested}/fold-{fold}/seed-{seed}/split.csv",
-        slices=get_slice_tables,
-        labels=get_label_tables,
-        library=get_library("predict"),
-    output:
-        pictures=directory(
-            "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/predictions"
-        ),
-        volumes=directory("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/volumes"),
-        table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/predictions.csv",
-        components="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/min_component_mm3.json",
-    log:
-        "results/logs/predict_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.log",
-    benchmark:
-        "results/benchmarks/predict_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.tsv"
+        tested_run="{experiment}/{tested}/fold-{fold}/seed-{seed}",
 
 
 use rule evaluate as evaluate_across with:
-    input:
-        table="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/predictions.csv",
-        labels=get_label_tables,
-        masks=get_mask_files,
-        library=get_library("evaluate"),
-    output:
-        images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics.csv",
-        stack="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics_stack.csv",
-        volumes="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics_3d.csv",
-        structures="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics_instances.csv",
-    log:
-        "results/logs/evaluate_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.log",
-    benchmark:
-        "results/benchmarks/evaluate_across/{experiment}/{sequence}/{tested}/{fold}-{seed}.tsv"
+    pathvars:
+        test="<run>/across/{tested}",

@@ -2,12 +2,19 @@
 # 1 vertebrae, 2 spinal canal, 3 intervertebral disc) on the canvas of the slices, and a table of them.
 
 
+def get_mask(wildcards):
+    return dataset.parts(VOLUMES[wildcards.volume]["mask"])
+
+
+def get_stored_mask(wildcards):
+    return PLAN.stored(wildcards.volume, "mask")
+
+
 rule label_slices:
     """Turn a volume's labels into class masks, by the paper's APTA or by exact lookup."""
     input:
         mask=get_mask,
         slices="results/slices/{slices}/{volume}.csv",
-        library=get_library("labels"),
     output:
         pictures=directory("results/labels/{slices}/{labels}/{volume}"),
         table="results/labels/{slices}/{labels}/{volume}.csv",
@@ -22,7 +29,8 @@ rule label_slices:
         mem_mb=grow(1500),
         runtime=grow(15),
     params:
-        recipe=get_label_recipe,
+        code=get_code("label_slices"),
+        recipe=lookup("labels/{labels}", within=config),
         source=get_stored_mask,
         canvas_size=lookup("slices/{slices}/size", within=config),
     script:

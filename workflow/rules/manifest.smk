@@ -7,7 +7,6 @@ rule class_weights:
     input:
         labels="results/labels/{slices}/{labels}/{volume}.csv",
         slices="results/slices/{slices}/{volume}.csv",
-        library=get_library("weights"),
     output:
         "results/weights/{slices}/{labels}/{volume}.csv",
     log:
@@ -21,6 +20,7 @@ rule class_weights:
         mem_mb=grow(500),
         runtime=grow(15),
     params:
+        code=get_code("class_weights"),
         pictures=subpath(input.labels, strip_suffix=".csv"),
     script:
         "../scripts/class_weights.py"
@@ -29,8 +29,7 @@ rule class_weights:
 rule manifest:
     """Keep the images with enough classes and a bearable imbalance; say why the others go."""
     input:
-        weights=get_weights,
-        library=get_library("manifest"),
+        weights=get_per_volume("results/weights/{slices}/{labels}/{volume}.csv"),
     output:
         "results/manifests/{slices}/{labels}/{filter}/{sequence}.csv",
     log:
@@ -44,6 +43,7 @@ rule manifest:
         mem_mb=grow(500),
         runtime=grow(15),
     params:
-        filter=get_filter,
+        code=get_code("manifest"),
+        filter=lookup("filters/{filter}", within=config),
     script:
         "../scripts/manifest.py"

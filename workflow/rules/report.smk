@@ -2,43 +2,38 @@
 # and figures as PNG and SVG. `snakemake --report` collects them (stage 10).
 
 
+TABLES = ("summary", "table1", "table2", "table3", "leakage")
+COMPARISONS = {
+    "paper_comparison": "The paper, cell by cell",
+    "ladder": "Ladder: what each step costs",
+    "paper_audit": "The paper against its formulas",
+    "intervals": "95% intervals",
+    "ablation": "Ablation",
+    "subgroups": "Subgroups",
+    "variants": "Every variant of the metrics",
+}
+CHARTS = {
+    "distributions": "Every patient's Dice",
+    "ladder": "Figure: ladder",
+    "canary": "Figure: the canary",
+}
+
+
 localrules:
     tables,
     figures,
 
 
-rule tables:
-    """All tables, without touching a model that exists."""
-    input:
-        expand("results/tables/{table}.{ending}", table=[*TABLES, *COMPARISONS], ending=["csv", "md", "tex", "html"]),
-        rules.dataset_table.output,
-        rules.fidelity_table.output if get_repairs() else [],
-        "results/tables/cross_sequence.html" if get_runs_across("{tested}") else [],
-
-
-rule figures:
-    """All figures."""
-    input:
-        get_runs("results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png"),
-        get_each("results/figures/contact/{slices}/{labels}/{sequence}.png", get_masked_slices()),
-        get_each("results/figures/fidelity/{slices}/{labels}/{sequence}.png", get_repairs()),
-        get_data_figures(),
-        expand("results/figures/{experiment}/network.png", experiment=EXPERIMENTS),
-        expand("results/figures/comparisons/{sequence}/ladder.png", sequence=SEQUENCES),
-
-
 rule make_tables:
     """Put the paper's tables together, its own rows beside ours."""
     input:
-        images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
-        stacks=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_stack.csv"),
-        volumes=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_3d.csv"),
-        structures=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics_instances.csv"),
-        about=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json"),
-        copied=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/copied.csv"),
-        manifests=list(get_manifests()),
-        published=[get_published(name) for name in ("table1", "table2", "table3", "systems")],
-        library=get_library("tables"),
+        images=get_each(rules.evaluate.output.images, PLAN.runs),
+        stacks=get_each(rules.evaluate.output.stack, PLAN.runs),
+        volumes=get_each(rules.evaluate.output.volumes, PLAN.runs),
+        structures=get_each(rules.evaluate.output.structures, PLAN.runs),
+        about=get_each(rules.train.output.about, PLAN.runs),
+        copied=get_each(rules.leakage.output.images, PLAN.runs),
+        manifests=get_each(rules.manifest.output[0], PLAN.manifests),
     output:
         expand("results/tables/{table}.{ending}", table=TABLES, ending=["csv", "md", "tex"]),
         report(
@@ -82,7 +77,8 @@ rule make_tables:
         mem_mb=grow(4000),
         runtime=grow(30),
     params:
-        experiments=list(get_manifests().values()),
+        code=get_code("make_tables"),
+        experiments=list(PLAN.manifests.values()),
         evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
     script:
         "../scripts/make_tables.py"
@@ -91,11 +87,9 @@ rule make_tables:
 rule compare:
     """Set the paper, the experiments and their protocols side by side."""
     input:
-        images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
+        images=get_each(rules.evaluate.output.images, PLAN.runs),
         tables=["results/tables/table1.csv", "results/tables/table2.csv", "results/tables/table3.csv"],
-        published=[get_published(name) for name in ("table1", "table2", "table3")],
-        overview=get_known_overview(),
-        library=get_library("compare"),
+        overview=[PLAN.overview] if PLAN.has_overview else [],
     output:
         expand("results/tables/{table}.{ending}", table=COMPARISONS, ending=["csv", "md", "tex"]),
         [
@@ -118,6 +112,7 @@ rule compare:
         mem_mb=grow(4000),
         runtime=grow(30),
     params:
+        code=get_code("compare"),
         settings=EXPERIMENTS,
         ladder=config["ladder"],
         baseline=config["baseline"],
@@ -128,11 +123,8 @@ rule compare:
 rule cross_table:
     """Say how well networks do on sequences that they were not trained on."""
     input:
-        images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
-        across=get_runs_across(
-            "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/across/{tested}/metrics.csv"
-        ),
-        library=get_library("tables"),
+        images=get_each(rules.evaluate.output.images, PLAN.runs),
+        across=get_each(rules.evaluate_across.output.images, PLAN.cross_runs),
     output:
         expand("results/tables/cross_sequence.{ending}", ending=["csv", "md", "tex"]),
         report(
@@ -152,6 +144,7 @@ rule cross_table:
         mem_mb=grow(4000),
         runtime=grow(30),
     params:
+        code=get_code("cross_table"),
         evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
     script:
         "../scripts/cross_table.py"
@@ -160,16 +153,17 @@ rule cross_table:
 rule draw_run:
     """Draw the training curves and the overlays of one trained network."""
     input:
-        history="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/history.csv",
-        about="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json",
-        split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
-        images="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv",
-        predictions="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/predictions.csv",
-        library=get_library("figures"),
+        history="results/experiments/<run>/history.csv",
+        about="results/experiments/<run>/model.json",
+        split="results/experiments/<run>/split.csv",
+        images="results/experiments/<run>/metrics.csv",
+        predictions="results/experiments/<run>/predictions.csv",
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
     output:
         curves=[
             report(
-                "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.png",
+                "results/figures/<run>/curves.png",
                 category="3 Training (Figures 7, 12-14)",
                 labels={
                     "picture": "Figures 12-14",
@@ -180,11 +174,11 @@ rule draw_run:
                 },
                 caption="../report/curves.rst",
             ),
-            "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/curves.svg",
+            "results/figures/<run>/curves.svg",
         ],
         overlays=[
             report(
-                "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/overlays.png",
+                "results/figures/<run>/overlays.png",
                 category="4 Segmentations (Figures 8-11)",
                 labels={
                     "picture": "Figures 8, 10, 11",
@@ -195,11 +189,11 @@ rule draw_run:
                 },
                 caption="../report/overlays.rst",
             ),
-            "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/overlays.svg",
+            "results/figures/<run>/overlays.svg",
         ],
         structures=[
             report(
-                "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/structures.png",
+                "results/figures/<run>/structures.png",
                 category="4 Segmentations (Figures 8-11)",
                 labels={
                     "picture": "Figure 9",
@@ -210,11 +204,11 @@ rule draw_run:
                 },
                 caption="../report/structures.rst",
             ),
-            "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/structures.svg",
+            "results/figures/<run>/structures.svg",
         ],
         extremes=[
             report(
-                "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/extremes.png",
+                "results/figures/<run>/extremes.png",
                 category="4 Segmentations (Figures 8-11)",
                 labels={
                     "picture": "worst and best",
@@ -225,12 +219,12 @@ rule draw_run:
                 },
                 caption="../report/extremes.rst",
             ),
-            "results/figures/{experiment}/{sequence}/fold-{fold}/seed-{seed}/extremes.svg",
+            "results/figures/<run>/extremes.svg",
         ],
     log:
-        "results/logs/draw_run/{experiment}/{sequence}/{fold}-{seed}.log",
+        "results/logs/draw_run/<run>.log",
     benchmark:
-        "results/benchmarks/draw_run/{experiment}/{sequence}/{fold}-{seed}.tsv"
+        "results/benchmarks/draw_run/<run>.tsv"
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -238,18 +232,22 @@ rule draw_run:
         mem_mb=grow(2000),
         runtime=grow(30),
     params:
-        slice_folder=get_slice_folder,
-        label_folder=get_label_folder,
+        code=get_code("draw_run"),
         canvas_size=get_canvas_size,
     script:
         "../scripts/draw_run.py"
+
+
+def get_first_model(wildcards):
+    """Of one of an experiment's trainings: all build the same network."""
+    first = next(run for run in PLAN.runs if run.experiment == wildcards.experiment)
+    return get_each(rules.train.output.model, [first])
 
 
 rule draw_network:
     """Draw the network of an experiment as it was built (paper, Figure 7)."""
     input:
         model=get_first_model,
-        library=get_library("draw_network"),
     output:
         report(
             "results/figures/{experiment}/network.png",
@@ -268,6 +266,9 @@ rule draw_network:
     resources:
         mem_mb=grow(2000),
         runtime=grow(15),
+    params:
+        code=get_code("draw_network", "network"),
+        network=lookup("{experiment}/network/name", within=EXPERIMENTS),
     script:
         "../scripts/draw_network.py"
 
@@ -275,9 +276,8 @@ rule draw_network:
 rule draw_comparisons:
     """Draw every test patient's Dice, the ladder, and the canary beside each experiment."""
     input:
-        images=get_runs("results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/metrics.csv"),
+        images=get_each(rules.evaluate.output.images, PLAN.runs),
         tables=["results/tables/ladder.csv", "results/tables/leakage.csv"],
-        library=get_library("draw_comparisons"),
     output:
         [
             report(
@@ -299,5 +299,27 @@ rule draw_comparisons:
     resources:
         mem_mb=grow(2000),
         runtime=grow(15),
+    params:
+        code=get_code("draw_comparisons"),
     script:
         "../scripts/draw_comparisons.py"
+
+
+rule tables:
+    """All tables, without touching a model that exists."""
+    input:
+        expand("results/tables/{table}.{ending}", table=[*TABLES, *COMPARISONS], ending=["csv", "md", "tex", "html"]),
+        rules.dataset_table.output,
+        rules.fidelity_table.output if PLAN.repairs else [],
+        rules.cross_table.output if PLAN.cross_runs else [],
+
+
+rule figures:
+    """All figures."""
+    input:
+        get_each(rules.draw_run.output.curves[0], PLAN.runs),
+        get_each(rules.contact_sheet.output[0], PLAN.masks),
+        get_each(rules.fidelity.output.figure[0], PLAN.repairs),
+        get_each(rules.draw_data.output.masks[0], PLAN.manifests),
+        expand("results/figures/{experiment}/network.png", experiment=EXPERIMENTS),
+        expand("results/figures/comparisons/{sequence}/ladder.png", sequence=PLAN.sequences),

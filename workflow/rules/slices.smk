@@ -2,11 +2,18 @@
 # and everything that is needed to put a prediction back on the source grid.
 
 
+def get_image(wildcards):
+    return dataset.parts(VOLUMES[wildcards.volume]["image"])
+
+
+def get_stored_image(wildcards):
+    return PLAN.stored(wildcards.volume, "image")
+
+
 rule extract_slices:
     """Turn a volume upright, cut it into sagittal slices and scale their greys to 8 bits."""
     input:
         image=get_image,
-        library=get_library("slices"),
     output:
         pictures=directory("results/slices/{slices}/{volume}"),
         table="results/slices/{slices}/{volume}.csv",
@@ -21,9 +28,10 @@ rule extract_slices:
         mem_mb=grow(1500),
         runtime=grow(15),
     params:
-        recipe=get_slice_recipe,
+        code=get_code("extract_slices"),
+        recipe=lookup("slices/{slices}", within=config),
         source=get_stored_image,
-        patient=get_patient,
-        sequence=get_sequence,
+        patient=lookup("{volume}/patient", within=VOLUMES),
+        sequence=lookup("{volume}/sequence", within=VOLUMES),
     script:
         "../scripts/extract_slices.py"

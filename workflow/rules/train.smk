@@ -2,18 +2,39 @@
 # its history and everything that prediction needs to know.
 
 
+def get_split_manifests(wildcards):
+    """The manifest of a sequence, or of every one for a training on all."""
+    recipes = {key: EXPERIMENTS[wildcards.experiment][key] for key in ("slices", "labels", "filter")}
+    sequences = PLAN.sequences_of(wildcards.sequence)
+    return expand(rules.manifest.output[0], sequence=sequences, **recipes)
+
+
+def get_official(wildcards):
+    """The overview, for those experiments that follow the official division of the patients."""
+    return [PLAN.overview] if EXPERIMENTS[wildcards.experiment]["split"]["kind"] == "official" else []
+
+
+def get_patients(wildcards):
+    """Who is dealt out: a split of slices does not depend on who else is in the dataset."""
+    return {} if EXPERIMENTS[wildcards.experiment]["split"]["kind"] == "slice" else PLAN.patients
+
+
+def get_training_settings(wildcards):
+    keys = ("normalisation", "network", "loss", "augmentation", "training", "split")
+    return {key: EXPERIMENTS[wildcards.experiment][key] for key in keys}
+
+
 rule split:
     """Deal slices or patients out to training, validation and test."""
     input:
         manifests=get_split_manifests,
-        overview=get_overview,
-        library=get_library("split"),
+        overview=get_official,
     output:
-        "results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
+        "results/experiments/<run>/split.csv",
     log:
-        "results/logs/split/{experiment}/{sequence}/{fold}-{seed}.log",
+        "results/logs/split/<run>.log",
     benchmark:
-        "results/benchmarks/split/{experiment}/{sequence}/{fold}-{seed}.tsv"
+        "results/benchmarks/split/<run>.tsv"
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -21,8 +42,9 @@ rule split:
         mem_mb=grow(500),
         runtime=grow(15),
     params:
-        split=get_setting("split"),
-        patients=get_patient_order,
+        code=get_code("split"),
+        split=lookup("{experiment}/split", within=EXPERIMENTS),
+        patients=get_patients,
     script:
         "../scripts/split.py"
 
@@ -30,31 +52,28 @@ rule split:
 rule train:
     """Train the network of an experiment on one sequence, or on all together."""
     input:
-        split="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/split.csv",
-        slices=get_slice_tables,
-        labels=get_label_tables,
-        library=get_library("train"),
+        split="results/experiments/<run>/split.csv",
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
     output:
-        model="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.keras",
-        history="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/history.csv",
-        about="results/experiments/{experiment}/{sequence}/fold-{fold}/seed-{seed}/model.json",
+        model="results/experiments/<run>/model.keras",
+        history="results/experiments/<run>/history.csv",
+        about="results/experiments/<run>/model.json",
     log:
-        "results/logs/train/{experiment}/{sequence}/{fold}-{seed}.log",
+        "results/logs/train/<run>.log",
     benchmark:
-        "results/benchmarks/train/{experiment}/{sequence}/{fold}-{seed}.tsv"
+        "results/benchmarks/train/<run>.tsv"
     conda:
-        get_train_env()
+        "../../envs/train-cuda.yaml" if config["device"] == "gpu" else "../../envs/train-cpu.yaml"
     threads: 8
     resources:
-        gpu=1,
+        gpu=0 if config["device"] == "cpu" else 1,
+        training=1,  # common.smk limits how many run at a time on one machine
         mem_mb=grow(8000),
         runtime=grow(720),
     params:
-        settings=get_setting("normalisation", "network", "loss", "augmentation", "training", "split"),
-        slice_folder=get_slice_folder,
-        label_folder=get_label_folder,
+        code=get_code("train", "network", "normalisation", "loss"),
+        settings=get_training_settings,
         device=config["device"],
-        # not an output, which Snakemake would delete before a rerun
-        resume="results/resume/{experiment}/{sequence}/fold-{fold}/seed-{seed}",
     script:
         "../scripts/train.py"

@@ -32,7 +32,7 @@ def main(snakemake):
         logging.warning("%s: holds no label; the filter leaves its images out", source["path"])
     place = slices.Placement.of(rows[0])
     if recipe["method"] == "apta":
-        from lumbarflow import apta  # numba takes a second to import
+        from lumbarflow.images import apta  # numba takes a second to import
 
         compile_once(apta.repair, np.zeros((3, 3), np.uint8))
     table = []

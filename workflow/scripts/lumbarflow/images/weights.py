@@ -1,6 +1,7 @@
 """Class weights of images, the paper's imbalance ratio, and the filter built on it (paper section 3.2.2)."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import CLASSES, DataError
 
@@ -12,6 +13,19 @@ COLUMNS = ("volume", "patient", "sequence", "index", *PIXELS, *WEIGHTS, "classes
 def count_pixels(mask):
     """Pixels of each class in a uint8 class mask: int64 [4]."""
     return np.bincount(np.asarray(mask).ravel(), minlength=len(CLASSES))[: len(CLASSES)]
+
+
+def soft_sums(p: NDArray[np.float32], truth: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    """Sums that the soft Dice of one image needs, for each class: dict of float64 [4].
+
+    p: class probabilities [H, W, 4]; truth: classes [H, W].
+    """
+    y = truth[..., None] == np.arange(len(CLASSES))
+    return {
+        "soft_overlap": (p * y).sum((0, 1), dtype=np.float64),
+        "soft_pred": p.sum((0, 1), dtype=np.float64),
+        "soft_truth": y.sum((0, 1)).astype(np.float64),
+    }
 
 
 def imbalance_ratio(pixels):

@@ -52,16 +52,6 @@ def decide_half(p):
     return np.where(p.max(-1) > 0.5, p.argmax(-1), NOTHING).astype(np.uint8)
 
 
-def soft_sums(p, truth):
-    """Sums that the soft Dice of one image needs, for each class: dict of float64 [4]."""
-    y = truth[..., None] == np.arange(len(CLASSES))
-    return {
-        "soft_overlap": (p * y).sum((0, 1), dtype=np.float64),
-        "soft_pred": p.sum((0, 1), dtype=np.float64),
-        "soft_truth": y.sum((0, 1)).astype(np.float64),
-    }
-
-
 def offsets(views):
     """Shifts (rows, columns), in pixels of the network grid, of views x views grids that lie evenly between each other:
     together they sample a plane that many times as finely in each direction."""

@@ -1,0 +1,109 @@
+"""One trained network applied to the slices of whole volumes, and what it says written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import CLASSES
+from ..data import volumes
+from ..images import png, weights
+from . import batches, prediction
+
+if TYPE_CHECKING:
+    import keras
+
+Row = Mapping[str, str]
+
+
+def by_volume(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """{volume: its rows} of a split, in its order."""
+    return {volume: list(group) for volume, group in groupby(rows, key=lambda row: row["volume"])}
+
+
+def tested(groups: Mapping[str, list[Row]], kind: str) -> dict[str, list[Row]]:
+    """The volumes with test images: of a split of slices these images alone, since the others are in training."""
+    found = {}
+    for volume, group in groups.items():
+        test = [row for row in group if row["subset"] == "test"]
+        if test:
+            found[volume] = test if kind == "slice" else group
+    return found
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A network with the settings that it was trained with, and the slices and class masks that it is applied to.
+
+    canvas_size: [H, W] of the slices; slice_folder, label_folder: of the recipes, a folder a volume in each.
+    """
+
+    model: keras.Model
+    settings: Mapping[str, Any]
+    canvas_size: Sequence[int]
+    slice_folder: Path
+    label_folder: Path
+
+    @property
+    def grid(self) -> tuple[Sequence[int], str]:
+        """Size [H, W] of the network's input, and how slices are resized to it."""
+        return self.settings["network"]["image_size"], self.settings["network"]["resize"]
+
+    def segment(self, group: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Class probabilities [N, H, W, 4] and true classes [N, H, W] of split rows, on the network grid."""
+        images = batches.load_images(group, self.slice_folder, *self.grid)
+        truths = batches.load_masks(group, self.label_folder, *self.grid)
+        return prediction.probabilities(self.model, images, self.settings["normalisation"]), truths
+
+    def on_source(self, group: Sequence[Row], source: Sequence[Row], views: int) -> NDArray[np.float32]:
+        """Class probabilities [N, H, W, 4] on the source planes: the mean of what the network says on views x views
+        grids moved by less than a pixel. source: the volume's rows of its slice table."""
+        total: Any = 0
+        offsets = prediction.offsets(views)
+        for offset in offsets:
+            images = prediction.load_view(group, self.slice_folder, *self.grid, offset)
+            said = prediction.probabilities(self.model, images, self.settings["normalisation"])
+            pairs = zip(said, source, strict=True)
+            total = total + np.stack([prediction.on_source(p, row, self.canvas_size, offset) for p, row in pairs])
+        return total / len(offsets)
+
+    def validate(self, group: Sequence[Row], source: Row) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Any] | None:
+        """Predicted and true classes [N, H, W] of a validation volume on the network grid, and mm of its voxels;
+        None for other volumes. source: any row of the volume's slice table."""
+        if not any(row["subset"] == "validation" for row in group):
+            return None
+        p, truths = self.segment(group)
+        spacing = volumes.Geometry(**json.loads(source["geometry"])).canonical_spacing()
+        spacing = prediction.network_spacing(source, spacing, self.canvas_size, self.grid[0])
+        return prediction.decide(p), truths, spacing
+
+    def write_pictures(self, group: Sequence[Row], folder: Path) -> list[dict[str, Any]]:
+        """Write class masks (arg-max, and p > 0.5) of split rows as PNG; return their rows of predictions.csv."""
+        rows = []
+        p, truths = self.segment(group)
+        for row, probability, truth in zip(group, p, truths, strict=True):
+            entry: dict[str, Any] = {key: row[key] for key in ("volume", "patient", "sequence", "index", "mask_sha256")}
+            entry["scored"] = row["subset"] == "test"
+            for kind, decide in (("classes", prediction.decide), ("half", prediction.decide_half)):
+                path = folder / kind / row["volume"] / f"{int(row['index']):03d}.png"
+                entry[f"{kind}_sha256"] = png.write(path, decide(probability))
+            for name, sums in weights.soft_sums(probability, truth).items():
+                entry |= {f"{name}_{k}": value for k, value in zip(CLASSES, sums, strict=True)}
+            rows.append(entry)
+        return rows
+
+    def write_volume(
+        self, group: Sequence[Row], source: Sequence[Row], views: int, smallest: Mapping[str, float], path: Path
+    ) -> None:
+        """Write the class masks of a whole volume on its stored grid, without components of less than `smallest`
+        {class: mm3}."""
+        planes = [prediction.decide(q) for q in self.on_source(group, source, views)]
+        geometry = volumes.Geometry(**json.loads(source[0]["geometry"]))
+        volumes.write(path, prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest), geometry)

@@ -1,0 +1,188 @@
+"""What is to be run: volumes, sequences, trainings, recipes and manifests, from a config. Knows no paths of results."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from . import DataError, settings
+from .data import dataset
+from .data.dataset import Source
+
+PHANTOM = "results/phantom"  # where the built-in dataset is made; never in a folder of the user's
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and what follows from it; sequence: what it trains on, `all` for every one together."""
+
+    experiment: str
+    sequence: str
+    fold: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class CrossRun(Run):
+    """A network tested on a sequence that it was not trained on."""
+
+    tested: str
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Class masks of one sequence: a recipe of slices, one of labels."""
+
+    slices: str
+    labels: str
+    sequence: str
+
+
+@dataclass(frozen=True)
+class Manifest(Masks):
+    """Images of one sequence and what a filter says of them."""
+
+    filter: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """config: checked and whole; experiments: {name: complete settings} of those that are run; volumes: {name:
+    Source} of the wanted sequences, empty while the dataset is still to be downloaded."""
+
+    config: Mapping[str, Any]
+    experiments: Mapping[str, Mapping[str, Any]]
+    volumes: Mapping[str, Source]
+
+    @classmethod
+    def make(cls, config: Mapping[str, Any], schemas: Path, targets: Iterable[str] = ()) -> Plan:
+        """The plan of a config. schemas: folder of the JSON schemas; targets: what Snakemake was asked for.
+
+        Raises DataError that names the key, file or line.
+        """
+        experiments = settings.load(config, schemas)
+        downloading = "download" in config and "download" in targets
+        return cls(config, experiments, {} if downloading else find_volumes(config))
+
+    @cached_property
+    def sequences(self) -> list[str]:
+        """Those of the wanted sequences that the dataset has."""
+        found = {source.sequence for source in self.volumes.values()}
+        return [sequence for sequence in self.config["sequences"] if sequence in found]
+
+    @cached_property
+    def patients(self) -> dict[str, list[str]]:
+        """{patient: its sequences}, of the whole dataset."""
+        patients: dict[str, list[str]] = {}
+        for source in self.volumes.values():
+            patients.setdefault(source.patient, []).append(source.sequence)
+        return patients
+
+    def volumes_of(self, sequence: str) -> list[str]:
+        """Names of a sequence's volumes, or of every one for `all`."""
+        return [name for name, source in self.volumes.items() if sequence in (source.sequence, "all")]
+
+    def sequences_of(self, sequence: str) -> list[str]:
+        """The sequence itself, or every one for `all`."""
+        return self.sequences if sequence == "all" else [sequence]
+
+    def stored(self, volume: str, kind: str) -> dict[str, Any]:
+        """What volumes.read needs to know of an `image` or `mask`: its path, and what to believe besides its header."""
+        return {"path": getattr(self.volumes[volume], kind), "override": self.config["overrides"].get(volume)}
+
+    @cached_property
+    def overview(self) -> str:
+        """Path of SPIDER's overview.csv, or of the sample sheet in its place; it need not be there."""
+        folder = PHANTOM if self.makes_phantom else self.config["root"]
+        return self.config["sheet"] or os.path.join(folder, "overview.csv")
+
+    @property
+    def makes_phantom(self) -> bool:
+        return self.config["root"] == "phantom" and not self.config["sheet"]
+
+    @property
+    def has_overview(self) -> bool:
+        """Whether the overview is there, or will be made."""
+        return self.makes_phantom or os.path.isfile(self.overview)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every training: experiments, sequences, folds, seeds, in this order."""
+        return [
+            Run(name, sequence, fold, seed)
+            for name, experiment in self.experiments.items()
+            for sequence in (["all"] if experiment["train_on"] == "all" else self.sequences)
+            for fold in experiment["folds"]
+            for seed in experiment["seeds"]
+        ]
+
+    @cached_property
+    def cross_runs(self) -> list[CrossRun]:
+        """Every test on a sequence that the network was not trained on."""
+        return [
+            CrossRun(run.experiment, run.sequence, run.fold, run.seed, tested)
+            for run in self.runs
+            for tested in self.sequences
+            if tested in self.experiments[run.experiment]["cross_test"] and run.sequence not in (tested, "all")
+        ]
+
+    @cached_property
+    def masks(self) -> list[Masks]:
+        """Class masks that an experiment uses."""
+        pairs = dict.fromkeys((each["slices"], each["labels"]) for each in self.experiments.values())
+        return [Masks(*pair, sequence) for pair in pairs for sequence in self.sequences]
+
+    @cached_property
+    def exact_labels(self) -> str | None:
+        """The first label recipe that looks labels up, if there is one."""
+        return next((name for name, recipe in self.config["labels"].items() if recipe["method"] == "lut"), None)
+
+    @property
+    def repairs(self) -> list[Masks]:
+        """Those masks that are repaired pictures, where exact ones can be held against them."""
+        recipes = self.config["labels"]
+        return [each for each in self.masks if self.exact_labels and recipes[each.labels]["method"] == "apta"]
+
+    @cached_property
+    def manifests(self) -> dict[Manifest, list[str]]:
+        """{manifest: names of the experiments that use it}."""
+        manifests: dict[Manifest, list[str]] = {}
+        for name, each in self.experiments.items():
+            for sequence in self.sequences:
+                manifest = Manifest(each["slices"], each["labels"], sequence, each["filter"])
+                manifests.setdefault(manifest, []).append(name)
+        return manifests
+
+
+def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
+    """{volume: Source} of the wanted sequences, from sheet, folder or phantom. Raises DataError that names key or
+    file."""
+    if config["sheet"]:
+        volumes = dataset.read_sheet(config["sheet"])
+    elif config["root"] == "phantom":
+        names = [f"{n + 1}_{s}" for n in range(config["phantom"]["patients"]) for s in config["sequences"]]
+        paths = {name: [f"{PHANTOM}/{kind}/{name}.mha" for kind in ("images", "masks")] for name in names}
+        volumes = {name: Source(*dataset.parse_name(name), *paths[name]) for name in names}
+    elif not config["root"]:
+        raise DataError(
+            "config.root: no dataset folder given; add `--config root=FOLDER` (SPIDER's layout: images/, masks/), "
+            "`--config sheet=FILE` (a sample sheet), or `snakemake download --configfile config/spider.yaml` to fetch "
+            "SPIDER, or run without --configfile"
+        )
+    else:
+        volumes = dataset.find_volumes(config["root"])
+    for name in config["overrides"]:
+        if name not in volumes:
+            near = difflib.get_close_matches(name, list(volumes), 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataError(f"config.overrides: there is no volume {name!r}{hint}")
+    wanted = {name: source for name, source in volumes.items() if source.sequence in config["sequences"]}
+    if not wanted:
+        where = config["sheet"] or config["root"]
+        raise DataError(f"config.sequences: {where} holds no volume of {', '.join(config['sequences'])}")
+    return wanted

@@ -1,0 +1,100 @@
+"""Which code a result depends on, and its digest.
+
+Snakemake sees neither edits of imported modules nor, by content, those of scripts. So each rule has among its
+params the digest of its script and of all that the script imports from this library, directly or not. Judged by
+content: a fresh clone, a checkout or a `touch` changes no digest, wherever the project lies.
+"""
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from . import DataError
+
+SCRIPTS = Path(__file__).resolve().parents[1]
+
+
+def _statements(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """What a file imports, as dotted names cut into their parts; `from a import b` gives a.b, which may be a module
+    or not. package: of the file, for relative imports."""
+    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            base += tuple(node.module.split(".")) if node.module else ()
+            yield from ((*base, alias.name) for alias in node.names)
+
+
+@cache
+def _imports(path: Path, root: Path) -> tuple[frozenset[Path], frozenset[str]]:
+    """Files below `root` that one file of `root` imports, and names of the other packages that it imports.
+
+    Of each package on the way its __init__.py counts, and the data files beside that.
+    """
+    files, foreign = set(), set()
+    for name in _statements(path, path.relative_to(root).parent.parts):
+        if not (root / name[0]).is_dir() and not (root / f"{name[0]}.py").is_file():
+            foreign.add(name[0])
+            continue
+        folder = root
+        for part in name:
+            folder = folder / part
+            if folder.is_dir():
+                files |= {file for file in folder.iterdir() if file.name == "__init__.py" or _is_data(file)}
+            elif folder.with_suffix(".py").is_file():
+                files.add(folder.with_suffix(".py"))
+    return frozenset(files), frozenset(foreign)
+
+
+def _is_data(file: Path) -> bool:
+    return file.is_file() and file.suffix not in (".py", ".pyc") and not file.name.startswith(".")
+
+
+def closure(path: Path, root: Path = SCRIPTS) -> tuple[set[Path], set[str]]:
+    """A file of `root`, all files below `root` that it imports, directly or not, and the foreign packages that these
+    import (Python's own among them)."""
+    files, foreign, new = set(), set(), {path}
+    while new:
+        file = new.pop()
+        files.add(file)
+        if file.suffix == ".py":
+            imported, others = _imports(file, root)
+            foreign |= others
+            new |= imported - files
+    return files, foreign
+
+
+def find(module: str, folders: Iterable[str]) -> tuple[Path, Path]:
+    """(file, root) of a module such as `package.module` without importing it; root: the folder with its top level.
+
+    folders: where to look besides Python's own path. Raises DataError.
+    """
+    path: list[str] | None = [*folders, *sys.path]
+    origin = None
+    for depth in range(module.count(".") + 1):
+        spec = PathFinder.find_spec(".".join(module.split(".")[: depth + 1]), path)
+        if spec is None:
+            break
+        origin, path = spec.origin, list(spec.submodule_search_locations or ())
+    if spec is None or origin is None or not origin.endswith(".py"):
+        raise DataError(
+            f"there is no module {module!r}; expected a Python file in the working folder, on PYTHONPATH or installed"
+        )
+    file = Path(origin).resolve()
+    return file, file.parents[module.count(".") + (file.name == "__init__.py")]
+
+
+def digest(script: str, modules: Iterable[str] = ()) -> str:
+    """Digest of the code behind a script of this workflow, and behind modules named in the config (found as by `find`,
+    from the working folder)."""
+    found = [(SCRIPTS / f"{script}.py", SCRIPTS), *(find(module, [""]) for module in modules)]
+    sums = {}
+    for file, root in found:
+        for each in closure(file, root)[0]:
+            sums[each.relative_to(root).as_posix()] = hashlib.sha256(each.read_bytes()).hexdigest()
+    return hashlib.sha256("".join(f"{sums[name]} {name}\n" for name in sorted(sums)).encode()).hexdigest()[:16]
