@@ -1,22 +1,33 @@
 """Slices as network input: loading, normalising, augmenting, batching."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import DataError
 from ..images import png
 from ..images.slices import resize, resize_classes
 
+if TYPE_CHECKING:
+    import keras  # scoring and figures use this module where Keras is not installed
 
-def pad_to_16(size):
+Row = Mapping[str, str]  # of a split table
+Augmentation = Mapping[str, float]
+Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def pad_to_16(size: Sequence[int]) -> tuple[int, ...]:
     """Smallest [H, W] that holds `size` and divides by 16."""
     return tuple(-(-length // 16) * 16 for length in size)
 
 
-def pad(array, value=0):
+def pad(array: NDArray[Scalar], value: float = 0) -> NDArray[Scalar]:
     """Pad [..., H, W] at the bottom and right to multiples of 16."""
     height, width = array.shape[-2:]
     full_height, full_width = pad_to_16((height, width))
@@ -24,7 +35,7 @@ def pad(array, value=0):
     return np.pad(array, widths, constant_values=value)
 
 
-def load_images(rows, folder, size, how):
+def load_images(rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str) -> NDArray[np.uint8]:
     """Slices of split rows as uint8 [N, H, W] on the network grid; how: slices.resize's `linear` or `area`.
 
     Raises DataError for files that changed since the manifest was written.
@@ -35,7 +46,7 @@ def load_images(rows, folder, size, how):
     return images
 
 
-def load_masks(rows, folder, size, how):
+def load_masks(rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str) -> NDArray[np.uint8]:
     """Class masks of split rows as uint8 [N, H, W] on the network grid: by nearest neighbour, or by
     majority where how is `area`."""
     masks = np.empty((len(rows), *size), np.uint8)
@@ -44,76 +55,98 @@ def load_masks(rows, folder, size, how):
     return masks
 
 
-def slice_path(folder, row):
+def slice_path(folder: str | Path, row: Row) -> Path:
     return Path(folder) / row["volume"] / f"{int(row['index']):03d}.png"
 
 
-def normalise(images, how):
-    """uint8 or float [N, H, W] -> float32 network input.
+def normalise(images: NDArray[np.number], how: str) -> NDArray[np.float32]:
+    """uint8 or float [N, H, W] -> float32 network input [N, H, W].
 
     `column_l2`: each column divided by its L2 norm along the height, as released; `zscore`: mean 0
     and standard deviation 1 over each image; `local`: the same about each pixel, under a Gaussian of an
     eighth of the height, which takes away the fall of brightness with the distance from a surface coil.
     """
-    images = np.asarray(images, np.float32)
+    greys = np.asarray(images, np.float32)
     if how == "column_l2":
-        norm = np.sqrt(np.sum(images * images, axis=1, keepdims=True))
-        return images / np.where(norm > 0, norm, 1)
+        norm = np.sqrt(np.sum(greys * greys, axis=1, keepdims=True))
+        divisor: NDArray[np.float32] = np.where(norm > 0, norm, 1)
+        return greys / divisor
     if how == "zscore":
-        mean = images.mean(axis=(1, 2), keepdims=True)
-        return (images - mean) / np.maximum(images.std(axis=(1, 2), keepdims=True), 1e-3)
+        mean = greys.mean(axis=(1, 2), keepdims=True)
+        return (greys - mean) / np.maximum(greys.std(axis=(1, 2), keepdims=True), 1e-3)
     if how == "local":
-        return np.stack([_normalise_locally(image) for image in images])
+        return np.stack([_normalise_locally(grey) for grey in greys])
     raise DataError(f"normalisation must be column_l2, zscore or local, not {how!r}")
 
 
 FLAT = 4.0  # greys: what varies less than this is left flat, air for one
 
 
-def _normalise_locally(image):
+def _normalise_locally(image: NDArray[np.float32]) -> NDArray[np.float32]:
     sigma = image.shape[0] / 8
     image = image - cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
     variance = cv2.GaussianBlur(image * image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
     return image / np.sqrt(variance + FLAT**2)
 
 
-def augment(image, mask, rng, rotation, scale, shift, elastic, gamma, shading, noise, flip):
-    """Randomly move one uint8 slice and its class mask together, and change the greys.
+def augment(
+    image: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    rng: np.random.Generator,
+    rotation: float,
+    scale: float,
+    shift: float,
+    elastic: float,
+    gamma: float,
+    shading: float,
+    noise: float,
+    flip: float,
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Randomly move one uint8 slice [H, W] and its class mask together, and change the greys.
 
     rotation: degrees; scale, shift, gamma: relative; elastic: share of the height by which the knots of
     a coarse grid move, the pixels between them smoothly; shading: logarithm of the factors at the knots of a
     coarser grid, smooth between them, as coils shade a picture; noise: share of the grey range. Each is the
     half-width of a uniform draw (of noise: the largest standard deviation). flip: how often front and
-    back are exchanged. Returns (float32, uint8).
+    back are exchanged. Returns (float64 [H, W], uint8 [H, W]).
     """
     height, width = image.shape
+    grey: Any = image.astype(np.float32)  # Any: OpenCV's stubs promise no dtype
+    moved: Any = mask
     centre = ((width - 1) / 2, (height - 1) / 2)
     angle, zoom = rng.uniform(-rotation, rotation), np.exp(rng.uniform(-scale, scale))
-    matrix = cv2.getRotationMatrix2D(centre, angle, zoom)
+    matrix: NDArray[Any] = cv2.getRotationMatrix2D(centre, angle, zoom)
     matrix[:, 2] += rng.uniform(-shift, shift, 2) * (width, height)
-    image = image.astype(np.float32)
     if elastic:
         knots = rng.uniform(-elastic, elastic, (6, 5, 2)).astype(np.float32) * height
         y, x = np.mgrid[:height, :width].astype(np.float32)
         back = cv2.invertAffineTransform(matrix).astype(np.float32)
         sources = np.stack([x, y, np.ones_like(x)], -1) @ back.T
         sources += cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
-        image = cv2.remap(image, sources, None, cv2.INTER_LINEAR)
-        mask = cv2.remap(mask, sources, None, cv2.INTER_NEAREST)
+        # the stubs lack that a map of both coordinates goes without a second map
+        grey = cv2.remap(grey, sources, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+        moved = cv2.remap(moved, sources, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
     else:
-        image = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
-        mask = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST)
+        grey = cv2.warpAffine(grey, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        moved = cv2.warpAffine(moved, matrix, (width, height), flags=cv2.INTER_NEAREST)
     if flip and rng.random() < flip:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    image = 255 * (image / 255) ** np.exp(rng.uniform(-gamma, gamma))
+        grey, moved = grey[:, ::-1], moved[:, ::-1]
+    grey = 255 * (grey / 255) ** np.exp(rng.uniform(-gamma, gamma))
     if shading:
         knots = rng.uniform(-shading, shading, (4, 3)).astype(np.float32)
-        image *= np.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
-    image += rng.standard_normal(image.shape, np.float32) * rng.uniform(0, noise) * 255
-    return image, mask
+        grey *= np.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
+    grey += rng.standard_normal(grey.shape, np.float32) * rng.uniform(0, noise) * 255
+    return grey, moved
 
 
-def make_batch(images, masks, chosen, rng, normalisation, augmentation):
+def make_batch(
+    images: NDArray[np.uint8],
+    masks: NDArray[np.uint8],
+    chosen: NDArray[np.intp],
+    rng: np.random.Generator,
+    normalisation: str,
+    augmentation: Augmentation,
+) -> Batch:
     """One batch: (float32 [n, H', W', 1], uint8 [n, H', W']), padded to multiples of 16."""
     images, masks = images[chosen], masks[chosen]
     if any(augmentation.values()):
@@ -122,7 +155,15 @@ def make_batch(images, masks, chosen, rng, normalisation, augmentation):
     return pad(normalise(images, normalisation))[..., None], pad(masks)
 
 
-def iterate(images, masks, size, seed, epoch, normalisation, augmentation):
+def iterate(
+    images: NDArray[np.uint8],
+    masks: NDArray[np.uint8],
+    size: int,
+    seed: int,
+    epoch: int,
+    normalisation: str,
+    augmentation: Augmentation,
+) -> Iterator[Batch]:
     """Batches of one epoch in random order, each made while the one before is being used.
 
     Order and augmentation depend on (seed, epoch, batch) alone. All batches have one size, so that
@@ -132,7 +173,7 @@ def iterate(images, masks, size, seed, epoch, normalisation, augmentation):
     size = min(size, len(order))
     starts = range(0, len(order) - size + 1, size)
 
-    def prepare(number):
+    def prepare(number: int) -> Batch:
         chosen = order[starts[number] : starts[number] + size]
         rng = np.random.default_rng([seed, epoch, number])
         return make_batch(images, masks, chosen, rng, normalisation, augmentation)
@@ -146,7 +187,9 @@ def iterate(images, masks, size, seed, epoch, normalisation, augmentation):
             yield batch
 
 
-def predict(model, images, normalisation, size):
+def predict(
+    model: "keras.Model", images: NDArray[np.uint8], normalisation: str, size: int
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Class probabilities of uint8 images [N, H, W], batch by batch: yields (slice of N, float32 [n, H, W, C]).
 
     Every call of the model sees one shape: the last batch is filled up and cut again.

@@ -1,14 +1,18 @@
 """Segmentation networks in Keras 3; any backend."""
 
 import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from .. import DataError
 
+Box = tuple[str, str, int, int, int]  # name, kind, height, width, filters
 
-def _block(x, filters, dropout, initializer, momentum):
+
+def _block(x: KerasTensor, filters: int, dropout: float, initializer: str, momentum: float) -> KerasTensor:
     """Double 3x3 convolution; batch normalisation and dropout after the first one only, as released."""
     x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=initializer)(x)
     x = layers.BatchNormalization(momentum=momentum)(x)
@@ -16,25 +20,32 @@ def _block(x, filters, dropout, initializer, momentum):
     return layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=initializer)(x)
 
 
-def _up(x, filters, initializer):
+def _up(x: KerasTensor, filters: int, initializer: str) -> KerasTensor:
     """Plain transposed 2x2 convolution: twice the resolution."""
     return layers.Conv2DTranspose(filters, 2, strides=2, padding="same", kernel_initializer=initializer)(x)
 
 
-def _upsample_block(x, filters, initializer, momentum):
+def _upsample_block(x: KerasTensor, filters: int, initializer: str, momentum: float) -> KerasTensor:
     """The paper's upsample block: transposed 3x3 convolution, batch normalisation, leaky ReLU 0.1."""
     x = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", kernel_initializer=initializer)(x)
     x = layers.BatchNormalization(momentum=momentum)(x)
     return layers.LeakyReLU(negative_slope=0.1)(x)
 
 
-def _model(name, image, x, classes, initializer):
+def _model(name: str, image: KerasTensor, x: KerasTensor, classes: int, initializer: str) -> keras.Model:
     # softmax in float32 whatever the policy: half precision loses the small probabilities
     x = layers.Conv2D(classes, 1, kernel_initializer=initializer)(x)
     return keras.Model(image, layers.Softmax(dtype="float32", name="classes")(x), name=name)
 
 
-def _paper(image_size, classes, width=16, initializer="glorot_uniform", momentum=0.99, upsample="first"):
+def _paper(
+    image_size: Sequence[int],
+    classes: int,
+    width: int = 16,
+    initializer: str = "glorot_uniform",
+    momentum: float = 0.99,
+    upsample: str = "first",
+) -> keras.Model:
     """The paper's modified U-Net (section 4, Figure 7, and the released program).
 
     Encoder 16-32-64-128, a bottleneck of 256 then 512 filters at one resolution, the "upsample
@@ -64,7 +75,7 @@ def _paper(image_size, classes, width=16, initializer="glorot_uniform", momentum
     return _model("paper", image, x, classes, initializer)
 
 
-def _double(x, filters, initializer, momentum):
+def _double(x: KerasTensor, filters: int, initializer: str, momentum: float) -> KerasTensor:
     """Double 3x3 convolution, each with batch normalisation, which the older designs below did not have yet."""
     for _ in range(2):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=initializer)(x)
@@ -73,7 +84,7 @@ def _double(x, filters, initializer, momentum):
     return x
 
 
-def _encoder(x, width, initializer, momentum):
+def _encoder(x: KerasTensor, width: int, initializer: str, momentum: float) -> list[KerasTensor]:
     """Five levels of double convolutions with pooling between: [finest, ..., coarsest]."""
     found = []
     for level in range(5):
@@ -82,7 +93,9 @@ def _encoder(x, width, initializer, momentum):
     return found
 
 
-def _unet(image_size, classes, width=32, initializer="he_normal", momentum=0.99):
+def _unet(
+    image_size: Sequence[int], classes: int, width: int = 32, initializer: str = "he_normal", momentum: float = 0.99
+) -> keras.Model:
     """U-Net: Ronneberger, Fischer, Brox, MICCAI 2015 (width 64 there), padded so that sizes are kept."""
     image = keras.Input((*image_size, 1), name="image")
     *skips, x = _encoder(image, width, initializer, momentum)
@@ -92,7 +105,7 @@ def _unet(image_size, classes, width=32, initializer="he_normal", momentum=0.99)
     return _model("unet", image, x, classes, initializer)
 
 
-def _gate(skip, signal, filters, initializer):
+def _gate(skip: KerasTensor, signal: KerasTensor, filters: int, initializer: str) -> KerasTensor:
     """Additive attention gate (Oktay et al., equation 1): what of a skip matters, given the coarser signal."""
     kept = layers.Conv2D(filters, 2, strides=2, use_bias=False, kernel_initializer=initializer)(skip)
     asked = layers.Conv2D(filters, 1, kernel_initializer=initializer)(signal)
@@ -100,7 +113,9 @@ def _gate(skip, signal, filters, initializer):
     return layers.Multiply()([skip, layers.UpSampling2D(2, interpolation="bilinear")(share)])
 
 
-def _attention_unet(image_size, classes, width=32, initializer="he_normal", momentum=0.99):
+def _attention_unet(
+    image_size: Sequence[int], classes: int, width: int = 32, initializer: str = "he_normal", momentum: float = 0.99
+) -> keras.Model:
     """Attention U-Net: Oktay et al., MIDL 2018: the U-Net with a gate on every skip."""
     image = keras.Input((*image_size, 1), name="image")
     *skips, x = _encoder(image, width, initializer, momentum)
@@ -112,7 +127,9 @@ def _attention_unet(image_size, classes, width=32, initializer="he_normal", mome
     return _model("attention_unet", image, x, classes, initializer)
 
 
-def _unet_plus_plus(image_size, classes, width=32, initializer="he_normal", momentum=0.99):
+def _unet_plus_plus(
+    image_size: Sequence[int], classes: int, width: int = 32, initializer: str = "he_normal", momentum: float = 0.99
+) -> keras.Model:
     """U-Net++: Zhou et al., DLMIA 2018: nested, dense skips; without deep supervision."""
     image = keras.Input((*image_size, 1), name="image")
     rows = [[x] for x in _encoder(image, width, initializer, momentum)]
@@ -124,11 +141,16 @@ def _unet_plus_plus(image_size, classes, width=32, initializer="he_normal", mome
     return _model("unet_plus_plus", image, rows[0][-1], classes, initializer)
 
 
-NETWORKS = {"paper": _paper, "unet": _unet, "attention_unet": _attention_unet, "unet_plus_plus": _unet_plus_plus}
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "paper": _paper,
+    "unet": _unet,
+    "attention_unet": _attention_unet,
+    "unet_plus_plus": _unet_plus_plus,
+}
 
 
-def build(name, image_size, classes=4, **options):
-    """A network by name: images [N, H, W, 1] in, class probabilities [N, H, W, classes] out.
+def build(name: str, image_size: Sequence[int], classes: int = 4, **options: Any) -> keras.Model:
+    """A network by name: images [N, H, W, 1] in, class probabilities float32 [N, H, W, classes] out.
 
     image_size: [H, W], multiples of 16. options: width (filters of the first level), initializer,
     momentum (of batch normalisation), of `paper` also upsample. Raises DataError (a ValueError) for an
@@ -144,7 +166,7 @@ def build(name, image_size, classes=4, **options):
     return NETWORKS[name](tuple(image_size), classes, **options)
 
 
-def outline(model):
+def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
     """What charts.network draws of a built model: [(name, kind, height, width, filters)] and links [(name, name)].
 
     Normalisation, dropout and activations are left out; links run through them.
@@ -153,7 +175,7 @@ def outline(model):
     drawn = [layer for layer in model.layers if type(layer).__name__ in kinds]
     names = {layer.name for layer in drawn}
 
-    def sources(layer):
+    def sources(layer: keras.Layer) -> Iterator[str]:
         for tensor in layer.input if isinstance(layer.input, list) else [layer.input]:
             before = tensor._keras_history.operation
             if before.name in names:
