@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from lumbarflow import DataError
-from lumbarflow.learning.losses import CombinedLoss, CrossEntropy, make
+from lumbarflow.learning.keras_losses import CombinedLoss, CrossEntropy
+from lumbarflow.learning.losses import make
 
 
 def numpy_loss(y, p, share, gamma, over):
@@ -85,7 +86,7 @@ def test_value_and_gradient_are_finite_at_0_and_1_and_in_half_precision(loss):
     [
         ({"name": "combined", "dice_over": "pixels"}, "dice_over must be joint or class"),
         ({"name": "combined", "focal_reduction": "max"}, "focal_reduction must be mean or sum"),
-        ({"name": "hinge"}, "loss.name must be combined or cross_entropy"),
+        ({"name": "hinge"}, "loss.name: 'hinge' is not known; known: combined, cross_entropy"),
     ],
 )
 def test_unknown_readings(settings, message):

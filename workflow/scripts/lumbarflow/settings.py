@@ -1,13 +1,23 @@
 """The config: validated, completed, and cut into what each stage uses."""
 
+from __future__ import annotations
+
 import copy
 import difflib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import yaml
 from jsonschema import Draft202012Validator
 
 from . import DataError
+from .images.recipes import RECIPES
+from .learning.losses import LOSSES
+from .learning.networks import NETWORKS
+from .learning.normalisation import NORMALISATIONS
+from .registry import module_of
 
 # keys of earlier releases, and what they are called now
 RENAMED = {
@@ -22,7 +32,7 @@ RENAMED = {
 }
 
 
-def check(content, schema, where="config"):
+def check(content: Any, schema: Mapping[str, Any], where: str = "config") -> None:
     """Validate `content` against a JSON schema; raise DataError with one line on the first problem.
 
     An unknown key is named together with the nearest known one.
@@ -47,9 +57,9 @@ def check(content, schema, where="config"):
     raise DataError(f"{key}: {error.message}" + (f"; it is: {meaning}" if meaning else ""))
 
 
-def merge(base, change):
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """A deep copy of `base` with the mapping `change` laid over it, mapping by mapping."""
-    result = copy.deepcopy(base)
+    result = dict(copy.deepcopy(base))
     for key, value in change.items():
         if isinstance(value, dict) and isinstance(result.get(key), dict):
             result[key] = merge(result[key], value)
@@ -58,7 +68,32 @@ def merge(base, change):
     return result
 
 
-def experiment(config, name, seen=()):
+def with_defaults(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The config file `path` with `config` laid over it, label recipes with their defaults."""
+    whole = merge(yaml.safe_load(path.read_text(encoding="utf-8")), config)
+    for name, recipe in (whole["labels"] or {}).items():
+        variant = RECIPES.variants.get(recipe.get("method")) if isinstance(recipe, dict) else None
+        if variant:
+            whole["labels"][name] = {**{key: each.default for key, each in variant.options.items()}, **recipe}
+    return whole
+
+
+def _inherited(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of `base` for an experiment that sets `own`: where it names another network or loss, without the options
+    that this one does not have; one of the user's own inherits none."""
+    kept = copy.deepcopy(dict(base))
+    for key, registry in (("network", NETWORKS), ("loss", LOSSES)):
+        name = (own.get(key) or {}).get("name")
+        if name is None or key not in kept or name == kept[key].get("name"):
+            continue
+        known = registry.variants[name].options if name in registry.variants else {}
+        options = kept[key]["options"] if key == "network" else kept[key]
+        for option in set(options) - set(known) - {"name"}:
+            del options[option]
+    return kept
+
+
+def experiment(config: Mapping[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """The complete settings of one experiment: those of its `base`, and its own on top."""
     experiments = config["experiments"]
     if name not in experiments:
@@ -68,12 +103,11 @@ def experiment(config, name, seen=()):
     if name in seen:
         raise DataError(f"config.experiments.{name}: is its own base: {' -> '.join([*seen, name])}")
     own = experiments[name] or {}
-    base = own.get("base")
-    settings = experiment(config, base, (*seen, name)) if base else {}
-    return merge(settings, {key: value for key, value in own.items() if key != "base"})
+    base = experiment(config, own["base"], (*seen, name)) if own.get("base") else {}
+    return merge(_inherited(base, own), {key: value for key, value in own.items() if key != "base"})
 
 
-def _without_required(schema):
+def _without_required(schema: Any) -> Any:
     """The same schema for a part of the settings: nothing in it has to be there."""
     if isinstance(schema, dict):
         # `required` is a keyword where it lists names
@@ -85,53 +119,128 @@ def _without_required(schema):
     return schema
 
 
-def load(config, folder):
+def _named(config: Mapping[str, Any], experiment: Any, part: str) -> str:
+    """Name of the `network` or `loss` that an experiment ends up with; empty where the config is too wrong to tell."""
+    seen: set[Any] = set()
+    while isinstance(own := config["experiments"].get(experiment), dict) and experiment not in seen:
+        given = own.get(part)
+        if isinstance(given, dict) and isinstance(given.get("name"), str):
+            return str(given["name"])
+        seen.add(experiment)
+        experiment = own.get("base")
+    return ""
+
+
+def _experiment_schema(config: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    """The schema of an experiment with the options of all registered networks and losses; one of the user's own, which
+    is not imported here, may have any."""
+    schema = json.loads((folder / "experiment.schema.json").read_text(encoding="utf-8"))
+    network, loss = schema["properties"]["network"]["properties"]["options"], schema["properties"]["loss"]
+    network["properties"] |= NETWORKS.options_schema()
+    loss["properties"] |= LOSSES.options_schema()
+    network["additionalProperties"] = module_of(_named(config, name, "network")) is not None
+    loss["additionalProperties"] = module_of(_named(config, name, "loss")) is not None
+    return schema
+
+
+def _config_schema(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The schema of the config with the options of all registered label recipes, any for one of the user's own."""
+    schema = json.loads((folder / "config.schema.json").read_text(encoding="utf-8"))
+    recipe = schema["properties"]["labels"]["additionalProperties"]
+    recipe["properties"] |= RECIPES.options_schema()
+    given = config.get("labels")
+    methods = (
+        [each.get("method") for each in given.values() if isinstance(each, dict)] if isinstance(given, dict) else []
+    )
+    recipe["additionalProperties"] = any(module_of(str(method)) for method in methods)
+    return schema
+
+
+def _check_recipe(key: str, recipe: Mapping[str, Any]) -> None:
+    RECIPES.check(recipe["method"], f"{key}.method")
+    if variant := RECIPES.variants.get(recipe["method"]):
+        _check_options(f"{key}", {k: v for k, v in recipe.items() if k != "method"}, variant.options, recipe["method"])
+
+
+def _check_options(key: str, given: Mapping[str, Any], known: Mapping[str, Any], name: str) -> None:
+    unknown = [option for option in given if option not in known]
+    if unknown:
+        has = f"it has {', '.join(known)}" if known else "it has none"
+        raise DataError(f"{key}.{unknown[0]}: {name} has no option {unknown[0]!r}; {has}")
+
+
+def _check_variants(key: str, settings: Mapping[str, Any]) -> None:
+    """Names of network, loss and normalisation, and options that belong to another one. Raises DataError."""
+    network, loss = settings["network"], settings["loss"]
+    options = {"network": network["options"], "loss": {k: v for k, v in loss.items() if k != "name"}}
+    for part, registry, name in (
+        ("network", NETWORKS, network["name"]),
+        ("loss", LOSSES, loss["name"]),
+        ("normalisation", NORMALISATIONS, settings["normalisation"]),
+    ):
+        registry.check(name, f"{key}.{part}" + ("" if part == "normalisation" else ".name"))
+        if part in options and name in registry.variants:
+            where = f"{key}.{part}" + (".options" if part == "network" else "")
+            _check_options(where, options[part], registry.variants[name].options, name)
+
+
+def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """What no schema can say of one experiment. Raises DataError naming the key."""
+    for name, table in (("slices", "slices"), ("labels", "labels"), ("filter", "filters")):
+        if settings[name] not in config[table]:
+            raise DataError(
+                f"{key}.{name}: {settings[name]!r} is not defined under {table}; known: {', '.join(config[table])}"
+            )
+    split = settings["split"]
+    if split["validation"] == "test" and key != "config.experiments.released":
+        raise DataError(
+            f"{key}.split.validation: `test` lets the test set choose the model; "
+            "only the experiment named released may do that, to reproduce the paper; use `own`"
+        )
+    if settings["cross_test"] and split["kind"] == "slice":
+        raise DataError(
+            f"{key}.cross_test: slices of another sequence show patients that a split of slices has in training; use "
+            "split.kind patient or official, or leave cross_test empty"
+        )
+    unseen = split["kind"] != "slice" and split["validation"] == "own"
+    if settings["prediction"]["min_component_mm3"] and not unseen:
+        raise DataError(
+            f"{key}.prediction.min_component_mm3: what to drop is chosen on whole volumes of validation patients, "
+            "which this split does not have; use split.kind patient or official, or leave it empty"
+        )
+    beyond = [fold for fold in settings["folds"] if fold >= split["n_folds"]]
+    if beyond:
+        raise DataError(
+            f"{key}.folds: there is no fold {beyond[0]} in a split of {split['n_folds']} parts; folds count from 0"
+        )
+
+
+def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     """Validate a config against the schemas in `folder`; return {experiment: complete settings} of `run`.
 
     Raises DataError naming the key.
     """
     folder = Path(folder)
-    schema = json.loads((folder / "config.schema.json").read_text(encoding="utf-8"))
-    of_experiment = json.loads((folder / "experiment.schema.json").read_text(encoding="utf-8"))
-    check(config, schema)
-    partial = _without_required(of_experiment)
-    partial["properties"]["base"] = {"type": "string"}
+    check(config, _config_schema(config, folder))
+    for name, recipe in config["labels"].items():
+        _check_recipe(f"config.labels.{name}", recipe)
     for name, own in config["experiments"].items():
+        partial = _without_required(_experiment_schema(config, name, folder))
+        partial["properties"]["base"] = {"type": "string"}
         check(own or {}, partial, f"config.experiments.{name}")
     experiment(config, config["baseline"])  # is defined
     resolved = {}
     for name in config["run"]:
-        settings = experiment(config, name)
-        check(settings, of_experiment, f"config.experiments.{name}")
-        for key, table in (("slices", "slices"), ("labels", "labels"), ("filter", "filters")):
-            if settings[key] not in config[table]:
-                raise DataError(
-                    f"config.experiments.{name}.{key}: {settings[key]!r} is not defined under {table}; "
-                    f"known: {', '.join(config[table])}"
-                )
-        split = settings["split"]
-        if split["validation"] == "test" and name != "released":
-            raise DataError(
-                f"config.experiments.{name}.split.validation: `test` lets the test set choose the model; "
-                "only the experiment named released may do that, to reproduce the paper; use `own`"
-            )
-        if settings["cross_test"] and split["kind"] == "slice":
-            raise DataError(
-                f"config.experiments.{name}.cross_test: slices of another sequence show patients that a split of "
-                "slices has in training; use split.kind patient or official, or leave cross_test empty"
-            )
-        unseen = split["kind"] != "slice" and split["validation"] == "own"
-        if settings["prediction"]["min_component_mm3"] and not unseen:
-            raise DataError(
-                f"config.experiments.{name}.prediction.min_component_mm3: what to drop is chosen on whole volumes of "
-                "validation patients, which this split does not have; use split.kind patient or official, or leave it "
-                "empty"
-            )
-        beyond = [fold for fold in settings["folds"] if fold >= split["n_folds"]]
-        if beyond:
-            raise DataError(
-                f"config.experiments.{name}.folds: there is no fold {beyond[0]} in a split of {split['n_folds']} "
-                "parts; folds count from 0"
-            )
+        key, settings = f"config.experiments.{name}", experiment(config, name)
+        check(settings, _experiment_schema(config, name, folder), key)
+        _check_variants(key, settings)
+        _check_experiment(key, settings, config)
         resolved[name] = settings
     return resolved
+
+
+def modules(settings: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    """Modules of the user's own that the `network`, `loss` or `normalisation` (keys) of an experiment name."""
+    values = [settings[key] for key in keys]
+    names = [value["name"] if isinstance(value, dict) else value for value in values]
+    return [module for module in map(module_of, names) if module]

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import DataError
 from ..images import png
 from ..images.slices import resize, resize_classes
+from .normalisation import normalise
 
 if TYPE_CHECKING:
     import keras  # scoring and figures use this module where Keras is not installed
@@ -22,16 +22,15 @@ Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def pad_to_16(size: Sequence[int]) -> tuple[int, ...]:
-    """Smallest [H, W] that holds `size` and divides by 16."""
-    return tuple(-(-length // 16) * 16 for length in size)
+def padded_size(size: Sequence[int], divisor: int = 16) -> tuple[int, ...]:
+    """Smallest [H, W] that holds `size` and that `divisor` divides."""
+    return tuple(-(-length // divisor) * divisor for length in size)
 
 
-def pad(array: NDArray[Scalar], value: float = 0) -> NDArray[Scalar]:
-    """Pad [..., H, W] at the bottom and right to multiples of 16."""
-    height, width = array.shape[-2:]
-    full_height, full_width = pad_to_16((height, width))
-    widths = [(0, 0)] * (array.ndim - 2) + [(0, full_height - height), (0, full_width - width)]
+def pad(array: NDArray[Scalar], size: Sequence[int], value: float = 0) -> NDArray[Scalar]:
+    """Pad [..., H, W] at the bottom and right to `size` [H, W]."""
+    widths = [(0, 0)] * (array.ndim - 2)
+    widths += [(0, whole - part) for whole, part in zip(size, array.shape[-2:], strict=True)]
     return np.pad(array, widths, constant_values=value)
 
 
@@ -57,36 +56,6 @@ def load_masks(rows: Sequence[Row], folder: str | Path, size: Sequence[int], how
 
 def slice_path(folder: str | Path, row: Row) -> Path:
     return Path(folder) / row["volume"] / f"{int(row['index']):03d}.png"
-
-
-def normalise(images: NDArray[np.number], how: str) -> NDArray[np.float32]:
-    """uint8 or float [N, H, W] -> float32 network input [N, H, W].
-
-    `column_l2`: each column divided by its L2 norm along the height, as released; `zscore`: mean 0
-    and standard deviation 1 over each image; `local`: the same about each pixel, under a Gaussian of an
-    eighth of the height, which takes away the fall of brightness with the distance from a surface coil.
-    """
-    greys = np.asarray(images, np.float32)
-    if how == "column_l2":
-        norm = np.sqrt(np.sum(greys * greys, axis=1, keepdims=True))
-        divisor: NDArray[np.float32] = np.where(norm > 0, norm, 1)
-        return greys / divisor
-    if how == "zscore":
-        mean = greys.mean(axis=(1, 2), keepdims=True)
-        return (greys - mean) / np.maximum(greys.std(axis=(1, 2), keepdims=True), 1e-3)
-    if how == "local":
-        return np.stack([_normalise_locally(grey) for grey in greys])
-    raise DataError(f"normalisation must be column_l2, zscore or local, not {how!r}")
-
-
-FLAT = 4.0  # greys: what varies less than this is left flat, air for one
-
-
-def _normalise_locally(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    sigma = image.shape[0] / 8
-    image = image - cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    variance = cv2.GaussianBlur(image * image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    return image / np.sqrt(variance + FLAT**2)
 
 
 def augment(
@@ -146,13 +115,16 @@ def make_batch(
     rng: np.random.Generator,
     normalisation: str,
     augmentation: Augmentation,
+    input_size: Sequence[int] | None = None,
 ) -> Batch:
-    """One batch: (float32 [n, H', W', 1], uint8 [n, H', W']), padded to multiples of 16."""
+    """One batch: (float32 [n, H', W', 1], uint8 [n, H', W']), padded to input_size [H', W'], the size that the network
+    takes; as a rule the next multiples of 16."""
     images, masks = images[chosen], masks[chosen]
     if any(augmentation.values()):
         pairs = [augment(i, m, rng, **augmentation) for i, m in zip(images, masks, strict=True)]
         images, masks = (np.stack(part) for part in zip(*pairs, strict=True))
-    return pad(normalise(images, normalisation))[..., None], pad(masks)
+    size = input_size or padded_size(images.shape[1:])
+    return pad(normalise(images, normalisation), size)[..., None], pad(masks, size)
 
 
 def iterate(
@@ -163,6 +135,7 @@ def iterate(
     epoch: int,
     normalisation: str,
     augmentation: Augmentation,
+    input_size: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """Batches of one epoch in random order, each made while the one before is being used.
 
@@ -176,7 +149,7 @@ def iterate(
     def prepare(number: int) -> Batch:
         chosen = order[starts[number] : starts[number] + size]
         rng = np.random.default_rng([seed, epoch, number])
-        return make_batch(images, masks, chosen, rng, normalisation, augmentation)
+        return make_batch(images, masks, chosen, rng, normalisation, augmentation, input_size)
 
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(prepare, 0)
@@ -199,5 +172,6 @@ def predict(
         chunk = images[start : start + size]
         batch = np.zeros((size, height, width), images.dtype)
         batch[: len(chunk)] = chunk
-        p = np.asarray(model.predict_on_batch(pad(normalise(batch, normalisation))[..., None]), np.float32)
+        padded = pad(normalise(batch, normalisation), model.input_shape[1:3])
+        p = np.asarray(model.predict_on_batch(padded[..., None]), np.float32)
         yield slice(start, start + len(chunk)), p[: len(chunk), :height, :width]

@@ -1,91 +1,61 @@
-"""The paper's combined loss (section 4), in keras.ops; class masks [N, H, W] against probabilities [N, H, W, C]."""
+"""Losses by name: class masks [N, H, W] against probabilities [N, H, W, C].
+
+A loss is a function (options...) -> keras.losses.Loss, registered with the options that the config may set. The
+classes stand in keras_losses, since this registry is read at every start of Snakemake.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-from keras import ops
+from ..registry import Registry, option
 
-from .. import DataError
+if TYPE_CHECKING:
+    import keras
 
-Tensor = Any  # of whichever backend, or an array
-
-
-@keras.saving.register_keras_serializable(package="lumbarflow")
-class CombinedLoss(keras.losses.Loss):
-    """focal_weight * focal + (1 - focal_weight) * dice, in float32.
-
-    focal = mean over pixels and classes of -alpha (1 - p)^gamma y log p, p clipped to [1e-7, 1 - 1e-7],
-    with one alpha a class (None: 1, as released); focal_reduction `sum`: the sum over an image's pixels and
-    classes instead, as the paper's formula reads, averaged over images;
-    dice = 1 - mean over images of (2 sum yp + 1) / (sum y + sum p + 1). dice_over `joint` sums over
-    pixels and classes together, as released, which lets the background dominate; `class` takes the
-    fraction for each class by itself and averages.
-    """
-
-    def __init__(
-        self,
-        focal_weight: float = 0.6,
-        alpha: Sequence[float] | None = None,
-        gamma: float = 4.0,
-        dice_over: str = "joint",
-        focal_reduction: str = "mean",
-        name: str = "combined",
-        **options: Any,
-    ) -> None:
-        super().__init__(name=name, **options)
-        for key, value, known in (
-            ("dice_over", dice_over, ("joint", "class")),
-            ("focal_reduction", focal_reduction, ("mean", "sum")),
-        ):
-            if value not in known:
-                raise DataError(f"loss.{key} must be {' or '.join(known)}, not {value!r}")
-        self.focal_weight, self.alpha, self.gamma = focal_weight, alpha, gamma
-        self.dice_over, self.focal_reduction = dice_over, focal_reduction
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        p = ops.cast(y_pred, "float32")
-        y = ops.one_hot(ops.cast(y_true, "int32"), p.shape[-1], dtype="float32")
-        return self.focal_weight * self.focal(y, p) + (1 - self.focal_weight) * self.dice(y, p)
-
-    def focal(self, y: Tensor, p: Tensor) -> Tensor:
-        p = ops.clip(p, 1e-7, 1 - 1e-7)
-        alpha = 1.0 if self.alpha is None else ops.convert_to_tensor(self.alpha, "float32")
-        terms = alpha * ops.power(1 - p, self.gamma) * (-y * ops.log(p))
-        return ops.mean(ops.sum(terms, axis=(1, 2, 3))) if self.focal_reduction == "sum" else ops.mean(terms)
-
-    def dice(self, y: Tensor, p: Tensor) -> Tensor:
-        axes = (1, 2, 3) if self.dice_over == "joint" else (1, 2)
-        overlap = ops.sum(y * p, axis=axes)
-        return 1 - ops.mean((2 * overlap + 1) / (ops.sum(y, axis=axes) + ops.sum(p, axis=axes) + 1))
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"focal_weight": self.focal_weight, "alpha": self.alpha, "gamma": self.gamma}
-        return {**super().get_config(), **own, "dice_over": self.dice_over, "focal_reduction": self.focal_reduction}
+LOSSES = Registry("loss.name")
+ALPHA = option(
+    None,
+    "factor of each class in the focal loss: none (released), four numbers (background, vertebrae, canal, discs), or "
+    "weights: the inverse class weights of the training images",
+    anyOf=[
+        {"enum": ["none", "weights"]},
+        {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 4, "maxItems": 4},
+    ],
+)
+COMBINED = {
+    "focal_weight": option(
+        0.6, "weight of the focal loss; the dice loss has the rest", type="number", minimum=0, maximum=1
+    ),
+    "alpha": ALPHA,
+    "gamma": option(4.0, "exponent of the focal loss; the paper gives 4.0 and, once, 0.4", type="number", minimum=0),
+    "dice_over": option(
+        "joint", "dice over pixels and classes jointly (released) or for each class", enum=["joint", "class"]
+    ),
+    "focal_reduction": option(
+        "mean",
+        "focal loss as the mean over pixels and classes (released), or their sum (the paper's formula)",
+        enum=["mean", "sum"],
+    ),
+}
 
 
-@keras.saving.register_keras_serializable(package="lumbarflow")
-class CrossEntropy(keras.losses.Loss):
-    """Mean over pixels of -alpha log p of the true class, p clipped as above, in float32."""
+@LOSSES.register("combined", COMBINED)
+def combined(**options: Any) -> keras.losses.Loss:
+    """The paper's: focal and dice."""
+    from .keras_losses import CombinedLoss
 
-    def __init__(self, alpha: Sequence[float] | None = None, name: str = "cross_entropy", **options: Any) -> None:
-        super().__init__(name=name, **options)
-        self.alpha = alpha
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        p = ops.clip(ops.cast(y_pred, "float32"), 1e-7, 1 - 1e-7)
-        y = ops.one_hot(ops.cast(y_true, "int32"), p.shape[-1], dtype="float32")
-        alpha = 1.0 if self.alpha is None else ops.convert_to_tensor(self.alpha, "float32")
-        return ops.mean(ops.sum(-alpha * y * ops.log(p), axis=-1))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "alpha": self.alpha}
+    return CombinedLoss(**options)
 
 
-def make(name: str, alpha: Sequence[float] | None, **settings: Any) -> CombinedLoss | CrossEntropy:
-    """The loss of an experiment's settings: `combined` (focal and dice) or `cross_entropy`. Raises DataError."""
-    if name == "combined":
-        return CombinedLoss(alpha=alpha, **settings)
-    if name == "cross_entropy":
-        return CrossEntropy(alpha)
-    raise DataError(f"loss.name must be combined or cross_entropy, not {name!r}")
+@LOSSES.register("cross_entropy", {"alpha": ALPHA})
+def cross_entropy(alpha: Sequence[float] | None) -> keras.losses.Loss:
+    from .keras_losses import CrossEntropy
+
+    return CrossEntropy(alpha)
+
+
+def make(name: str, **options: Any) -> keras.losses.Loss:
+    """The loss of an experiment's settings, by a registered name or `package.module:function`. Raises DataError."""
+    return LOSSES.get(name)(**options)

@@ -1,0 +1,69 @@
+"""Label recipes: how a plane of labels becomes a class mask on the slices' canvas.
+
+A recipe is a function (labels [H, W], classes uint8 [H, W], Placement, canvas size [H, W], options...) -> classes uint8
+on the canvas, registered with the options that the config may set.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..registry import Registry, option
+from . import class_masks, slices
+
+RECIPES = Registry("labels.method")
+APTA = {
+    "version": option(
+        "released",
+        "of apta: the released program, or the paper's box read literally",
+        enum=["released", "literal"],
+    ),
+    "stretch": option(
+        "slice",
+        "of apta: greys from each slice's labels (released), or fixed ones for each class",
+        enum=["slice", "fixed"],
+    ),
+    "resize": option(
+        "linear",
+        "of apta: how the grey mask is resized; the paper's authors: linear",
+        enum=["linear", "nearest"],
+    ),
+}
+
+
+@RECIPES.register("apta", APTA)
+def apta(
+    labels: NDArray[np.integer],
+    classes: NDArray[np.uint8],
+    place: slices.Placement,
+    size: Sequence[int],
+    version: str,
+    stretch: str,
+    resize: str,
+) -> NDArray[np.uint8]:
+    """The paper's repair of the mask's grey picture."""
+    from .apta import repair  # numba takes a second to import
+
+    return repair(slices.to_canvas(class_masks.render(labels, stretch), place, size, resize), version)
+
+
+@RECIPES.register("lut")
+def lut(
+    labels: NDArray[np.integer], classes: NDArray[np.uint8], place: slices.Placement, size: Sequence[int]
+) -> NDArray[np.uint8]:
+    """Exact lookup, nearest neighbour."""
+    return slices.to_canvas(classes, place, size, "nearest")
+
+
+def make(
+    recipe: dict[str, Any],
+    labels: NDArray[np.integer],
+    classes: NDArray[np.uint8],
+    place: slices.Placement,
+    size: Sequence[int],
+) -> NDArray[np.uint8]:
+    """The class mask of a plane by a recipe of the config: its `method`, and options of that. Raises DataError."""
+    options = {key: value for key, value in recipe.items() if key != "method"}
+    return RECIPES.get(recipe["method"])(labels, classes, place, size, **options)

@@ -1,0 +1,82 @@
+"""The paper's combined loss (section 4), in keras.ops; class masks [N, H, W] against probabilities [N, H, W, C]."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from .. import DataError
+
+Tensor = Any  # of whichever backend, or an array
+
+
+@keras.saving.register_keras_serializable(package="lumbarflow")
+class CombinedLoss(keras.losses.Loss):
+    """focal_weight * focal + (1 - focal_weight) * dice, in float32.
+
+    focal = mean over pixels and classes of -alpha (1 - p)^gamma y log p, p clipped to [1e-7, 1 - 1e-7],
+    with one alpha a class (None: 1, as released); focal_reduction `sum`: the sum over an image's pixels and
+    classes instead, as the paper's formula reads, averaged over images;
+    dice = 1 - mean over images of (2 sum yp + 1) / (sum y + sum p + 1). dice_over `joint` sums over
+    pixels and classes together, as released, which lets the background dominate; `class` takes the
+    fraction for each class by itself and averages.
+    """
+
+    def __init__(
+        self,
+        focal_weight: float = 0.6,
+        alpha: Sequence[float] | None = None,
+        gamma: float = 4.0,
+        dice_over: str = "joint",
+        focal_reduction: str = "mean",
+        name: str = "combined",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        for key, value, known in (
+            ("dice_over", dice_over, ("joint", "class")),
+            ("focal_reduction", focal_reduction, ("mean", "sum")),
+        ):
+            if value not in known:
+                raise DataError(f"loss.{key} must be {' or '.join(known)}, not {value!r}")
+        self.focal_weight, self.alpha, self.gamma = focal_weight, alpha, gamma
+        self.dice_over, self.focal_reduction = dice_over, focal_reduction
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        p = ops.cast(y_pred, "float32")
+        y = ops.one_hot(ops.cast(y_true, "int32"), p.shape[-1], dtype="float32")
+        return self.focal_weight * self.focal(y, p) + (1 - self.focal_weight) * self.dice(y, p)
+
+    def focal(self, y: Tensor, p: Tensor) -> Tensor:
+        p = ops.clip(p, 1e-7, 1 - 1e-7)
+        alpha = 1.0 if self.alpha is None else ops.convert_to_tensor(self.alpha, "float32")
+        terms = alpha * ops.power(1 - p, self.gamma) * (-y * ops.log(p))
+        return ops.mean(ops.sum(terms, axis=(1, 2, 3))) if self.focal_reduction == "sum" else ops.mean(terms)
+
+    def dice(self, y: Tensor, p: Tensor) -> Tensor:
+        axes = (1, 2, 3) if self.dice_over == "joint" else (1, 2)
+        overlap = ops.sum(y * p, axis=axes)
+        return 1 - ops.mean((2 * overlap + 1) / (ops.sum(y, axis=axes) + ops.sum(p, axis=axes) + 1))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"focal_weight": self.focal_weight, "alpha": self.alpha, "gamma": self.gamma}
+        return {**super().get_config(), **own, "dice_over": self.dice_over, "focal_reduction": self.focal_reduction}
+
+
+@keras.saving.register_keras_serializable(package="lumbarflow")
+class CrossEntropy(keras.losses.Loss):
+    """Mean over pixels of -alpha log p of the true class, p clipped as above, in float32."""
+
+    def __init__(self, alpha: Sequence[float] | None = None, name: str = "cross_entropy", **options: Any) -> None:
+        super().__init__(name=name, **options)
+        self.alpha = alpha
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        p = ops.clip(ops.cast(y_pred, "float32"), 1e-7, 1 - 1e-7)
+        y = ops.one_hot(ops.cast(y_true, "int32"), p.shape[-1], dtype="float32")
+        alpha = 1.0 if self.alpha is None else ops.convert_to_tensor(self.alpha, "float32")
+        return ops.mean(ops.sum(-alpha * y * ops.log(p), axis=-1))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "alpha": self.alpha}
