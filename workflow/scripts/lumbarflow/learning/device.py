@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from .. import DataError
 
 
-def choose(wanted, threads):
+def choose(wanted: str, threads: int) -> str:
     """Prepare the Keras backend for `auto`, `cpu` or `gpu` and return the device used (`cpu` or `gpu`).
 
     Must be called before Keras is imported. Raises DataError where `gpu` is wanted and none is seen.
@@ -46,7 +46,7 @@ def choose(wanted, threads):
     return used
 
 
-def precision(wanted, used):
+def precision(wanted: str, used: str) -> str:
     """Keras's dtype policy for `auto`, `float32` or `bfloat16` on a device: auto takes half precision on a GPU alone.
 
     On CPUs it is slower, and float32 results can be repeated to the last bit.
@@ -55,7 +55,7 @@ def precision(wanted, used):
     return "mixed_bfloat16" if half else "float32"
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of what decides a training's numbers."""
     found = {"python": platform.python_version(), "backend": os.environ["KERAS_BACKEND"]}
     for package in ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless"):

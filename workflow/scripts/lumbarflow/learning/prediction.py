@@ -1,21 +1,28 @@
 """Applying a trained network to slices."""
 
 import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from .. import CLASSES, DataError
 from ..images import png
 from ..images.slices import Placement, resize, to_source
-from .batches import pad_to_16, predict, slice_path
+from .batches import Row, pad_to_16, predict, slice_path
+
+if TYPE_CHECKING:
+    import keras  # at run time only in load: the device is chosen first
 
 NOTHING = 255  # in a mask of p > 0.5: no class reaches it
 
 
-def load(path, size=None):
+def load(path: str | Path, size: Sequence[int] | None = None) -> "keras.Model":
     """Read a .keras file in safe mode: code inside is never run.
 
     size: [H, W] of the images it is to segment. Raises DataError for a damaged or foreign file, or a model for
@@ -28,50 +35,59 @@ def load(path, size=None):
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: is not a model of this workflow ({reason}); delete it and run again") from None
-    found, expected = (model.input_shape, model.output_shape), size and pad_to_16(size)
-    if size and found != ((None, *expected, 1), (None, *expected, len(CLASSES))):
-        raise DataError(
-            f"{path}: turns {found[0][1:]} into {found[1][1:]}, but network.image_size {list(size)} and {len(CLASSES)} "
-            f"classes need {(*expected, 1)} into {(*expected, len(CLASSES))}; delete it and run again"
-        )
+    found = (model.input_shape, model.output_shape)
+    if size:
+        expected = pad_to_16(size)
+        if found != ((None, *expected, 1), (None, *expected, len(CLASSES))):
+            raise DataError(
+                f"{path}: turns {found[0][1:]} into {found[1][1:]}, but network.image_size {list(size)} and "
+                f"{len(CLASSES)} classes need {(*expected, 1)} into {(*expected, len(CLASSES))}; delete it and run "
+                "again"
+            )
     return model
 
 
-def probabilities(model, images, normalisation, batch=8):
+def probabilities(
+    model: "keras.Model", images: NDArray[np.uint8], normalisation: str, batch: int = 8
+) -> NDArray[np.float32]:
     """Class probabilities float32 [N, H, W, 4] of uint8 images [N, H, W] on the network grid."""
     return np.concatenate([p for _, p in predict(model, images, normalisation, batch)])
 
 
-def decide(p):
-    """Class masks uint8 [..., H, W] by the highest probability."""
+def decide(p: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Class masks uint8 [..., H, W] by the highest of the probabilities [..., H, W, 4]."""
     return p.argmax(-1).astype(np.uint8)
 
 
-def decide_half(p):
-    """The class with p > 0.5, or NOTHING (the release's masks for its surface metrics)."""
+def decide_half(p: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """uint8 [..., H, W]: the class with p > 0.5, or NOTHING (the release's masks for its surface metrics)."""
     return np.where(p.max(-1) > 0.5, p.argmax(-1), NOTHING).astype(np.uint8)
 
 
-def offsets(views):
+def offsets(views: int) -> list[tuple[float, float]]:
     """Shifts (rows, columns), in pixels of the network grid, of views x views grids that lie evenly between each other:
     together they sample a plane that many times as finely in each direction."""
     steps = [(i + 0.5) / views - 0.5 for i in range(views)]
     return list(itertools.product(steps, steps))
 
 
-def load_view(rows, folder, size, how, offset):
+def load_view(
+    rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str, offset: tuple[float, float]
+) -> NDArray[np.uint8]:
     """Slices of split rows as uint8 [N, H, W] on the network grid moved by `offset`, in its own pixels."""
     images = np.empty((len(rows), *size), np.uint8)
     for image, row in zip(images, rows, strict=True):
         canvas = png.read(slice_path(folder, row), row["image_sha256"])
         down, right = (move * have / want for move, have, want in zip(offset, canvas.shape, size, strict=True))
-        matrix = np.float32([[1, 0, -right], [0, 1, -down]])
+        matrix = np.array([[1, 0, -right], [0, 1, -down]], np.float32)
         moved = cv2.warpAffine(canvas, matrix, canvas.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
         image[:] = resize(moved, size, how)
     return images
 
 
-def on_source(p, row, canvas_size, offset=(0, 0)):
+def on_source(
+    p: NDArray[np.float32], row: Row, canvas_size: Sequence[int], offset: tuple[float, float] = (0, 0)
+) -> NDArray[np.float32]:
     """Class probabilities float32 [H, W, 4] on the source plane of a slices.csv row, from those on the network grid,
     which lies moved by `offset` of its pixels."""
     placement = Placement.of(row)
@@ -81,7 +97,9 @@ def on_source(p, row, canvas_size, offset=(0, 0)):
     return to_source(p, placement, canvas_size, plane)
 
 
-def network_spacing(row, spacing, canvas_size, size):
+def network_spacing(
+    row: Row, spacing: Sequence[float], canvas_size: Sequence[int], size: Sequence[int]
+) -> tuple[float, ...]:
     """Millimetres a slice, a row and a column of the network grid `size`, which spans the canvas of a slices.csv row;
     spacing: the same of the source volume."""
     steps = [spacing[0]]
@@ -91,7 +109,7 @@ def network_spacing(row, spacing, canvas_size, size):
     return tuple(steps)
 
 
-def without_small(mask, least):
+def without_small(mask: NDArray[np.bool_], least: float | np.floating) -> NDArray[np.bool_]:
     """A copy of a boolean mask [slices, H, W] without its components, voxels joined by their faces, of fewer than
     `least` voxels."""
     found, count = ndimage.label(mask)
@@ -100,7 +118,7 @@ def without_small(mask, least):
     return (sizes >= max(least, 1))[found]
 
 
-def clean(classes, spacing, smallest):
+def clean(classes: NDArray[np.uint8], spacing: Sequence[float], smallest: Mapping[str, float]) -> NDArray[np.uint8]:
     """A copy of class masks uint8 [slices, H, W] in which components of too small a volume are background.
 
     spacing: mm a voxel; smallest: {class: mm3}.
@@ -112,7 +130,9 @@ def clean(classes, spacing, smallest):
     return cleaned
 
 
-def choose_smallest(volumes, candidates):
+def choose_smallest(
+    volumes: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8], Sequence[float]]], candidates: Iterable[float]
+) -> dict[str, float]:
     """For each foreground class the smallest component (mm3) to keep: the candidate, or 0, with the best Dice pooled
     over the volumes, the first of equals.
 

@@ -1,15 +1,22 @@
 """Who trains, who validates, who is tested."""
 
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
 import numpy as np
 
 from .. import DataError
 from ..files import read_csv
 
+Row = Mapping[str, str]  # of a manifest or a split table
+Item = TypeVar("Item", bound=Hashable)  # a patient, or the (volume, index) of a slice
+
 # the subset that chooses the model, by split.validation
 VALIDATED_ON = {"own": "validation", "test": "test"}
 
 
-def deal(items, n_folds, seed, strata=None):
+def deal(items: Sequence[Item], n_folds: int, seed: int, strata: Mapping[Item, str] | None = None) -> dict[Item, int]:
     """Cut items into `n_folds` equal parts at random: {item: part}, repeatable by seed.
 
     strata: {item: group}; each group is spread over the parts as evenly as the whole is.
@@ -21,7 +28,7 @@ def deal(items, n_folds, seed, strata=None):
     return {item: position % n_folds for position, item in enumerate(order)}
 
 
-def subset_of(part, fold, n_folds, validation):
+def subset_of(part: int, fold: int, n_folds: int, validation: str) -> str:
     """Subset of a part in a fold: part `fold` tests, the next one validates, the others train."""
     if part == fold % n_folds:
         return "test"
@@ -30,12 +37,12 @@ def subset_of(part, fold, n_folds, validation):
     return "train"
 
 
-def read_official(path):
+def read_official(path: str | Path) -> dict[str, str]:
     """The official division, from SPIDER's overview.csv or a sample sheet: {patient: `training` or `validation`}.
 
     Raises DataError.
     """
-    sides = {}
+    sides: dict[str, str] = {}
     for row in read_csv(path):
         row["subset"] = (row.get("subset") or "").strip()
         if not {"new_file_name", "patient"} & row.keys() or row["subset"] not in ("training", "validation"):
@@ -49,7 +56,17 @@ def read_official(path):
     return sides
 
 
-def make(rows, kind, n_folds, validation, filter_test, fold, seed, patients, official=None):
+def make(
+    rows: Sequence[Row],
+    kind: str,
+    n_folds: int,
+    validation: str,
+    filter_test: bool,
+    fold: int,
+    seed: int,
+    patients: Mapping[str, Sequence[str]],
+    official: Mapping[str, str] | None = None,
+) -> list[str]:
     """Subset of each manifest row: a list of `train`, `validation`, `test` or `none`.
 
     kind `slice` deals the kept images out whatever their patient (the release; it leaks); `patient`
@@ -61,6 +78,8 @@ def make(rows, kind, n_folds, validation, filter_test, fold, seed, patients, off
 
     Raises DataError where a subset comes out empty or a patient is missing from `official`.
     """
+    keys: list[Any]  # what is dealt out: (volume, index), or a patient
+    sides: dict[Any, str]
     if kind == "slice":
         keys = [(row["volume"], row["index"]) for row in rows]
         kept = [key for key, row in zip(keys, rows, strict=True) if row["kept"] == "true"]
@@ -72,6 +91,7 @@ def make(rows, kind, n_folds, validation, filter_test, fold, seed, patients, off
             dealt = deal(sorted(patients), n_folds, seed, strata)
             sides = {patient: subset_of(part, fold, n_folds, validation) for patient, part in dealt.items()}
         else:
+            assert official is not None  # comes with this kind
             unknown = sorted(patients.keys() - official.keys())
             if unknown:
                 raise DataError(f"there is no official subset for patient {unknown[0]} ({len(unknown)} such in all)")
@@ -99,11 +119,11 @@ def make(rows, kind, n_folds, validation, filter_test, fold, seed, patients, off
     return subsets
 
 
-def check_disjoint(rows, kind):
+def check_disjoint(rows: Sequence[Row], kind: str) -> None:
     """Raise DataError if a patient stands on two sides of a patient split."""
     if kind == "slice":
         return
-    sides = {}
+    sides: dict[str, set[str]] = {}
     for row in rows:
         if row["subset"] != "none":
             sides.setdefault(row["patient"], set()).add(row["subset"])

@@ -4,18 +4,25 @@ import json
 import logging
 import re
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike, NDArray
 
 from .. import CLASSES, DataError
 from ..files import replacing
-from .batches import iterate, predict
-from .losses import make
+from .batches import Augmentation, Batch, iterate, predict
+from .losses import Tensor, make
+
+Settings = Mapping[str, Any]
+Epoch = dict[str, float]  # a row of the history
+Pictures = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images and masks
 
 SCORES = ("loss", "accuracy", "mean_iou", "mean_dice")
 HISTORY = (
@@ -31,12 +38,12 @@ OUT_OF_MEMORY = re.compile("MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OOM
 class Confusion(keras.metrics.Metric):
     """Confusion matrix [truth, prediction] pooled over every pixel since the last reset."""
 
-    def __init__(self, name="confusion", **options):
+    def __init__(self, name: str = "confusion", **options: Any) -> None:
         super().__init__(name=name, dtype="float32", **options)
         self.classes = len(CLASSES)
         self.matrix = self.add_weight(shape=(self.classes, self.classes), initializer="zeros", name="matrix")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
         # not bincount: JAX compiles it for a length that is known beforehand only, which Keras cannot tell it
         truth, predicted = (
             ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), self.classes, dtype="float32")
@@ -44,33 +51,33 @@ class Confusion(keras.metrics.Metric):
         )
         self.matrix.assign_add(ops.matmul(ops.transpose(truth), predicted))
 
-    def result(self):
+    def result(self) -> Tensor:
         return ops.convert_to_tensor(self.matrix)
 
 
-def summarise(matrix):
-    """accuracy, mean IoU and mean Dice over the four classes of a pooled confusion matrix.
+def summarise(matrix: ArrayLike) -> dict[str, float]:
+    """accuracy, mean IoU and mean Dice over the four classes of a pooled confusion matrix [truth, prediction].
 
     A class absent from both sides is left out of the means.
     """
-    matrix = np.asarray(matrix, np.float64)
-    hits = np.diag(matrix)
-    both = matrix.sum(0) + matrix.sum(1)
+    counts = np.asarray(matrix, np.float64)
+    hits = np.diag(counts)
+    both = counts.sum(0) + counts.sum(1)
     shown = both > 0
     return {
-        "accuracy": float(hits.sum() / matrix.sum()),
+        "accuracy": float(hits.sum() / counts.sum()),
         "mean_iou": float(np.mean(hits[shown] / (both - hits)[shown])),
         "mean_dice": float(np.mean(2 * hits[shown] / both[shown])),
     }
 
 
-def best_epoch(history):
+def best_epoch(history: Sequence[Epoch]) -> int:
     """Epoch (from 1) with the best validation mean IoU, the first of equals; 0 without any."""
     scores = [row["validation_mean_iou"] for row in history]
     return scores.index(max(scores)) + 1 if scores else 0
 
 
-def rate_at(history, settings):
+def rate_at(history: Sequence[Epoch], settings: Settings) -> float:
     """Learning rate of the next epoch, from those before: `constant`; `cosine` down to a hundredth;
     `plateau`: halved after every PLATEAU epochs without a better validation mean IoU."""
     rate, schedule, epoch = settings["learning_rate"], settings["schedule"], len(history)
@@ -94,11 +101,18 @@ class Fit:
     """What a training leaves: the model with its best weights, the history rows and the best epoch (from 1)."""
 
     model: keras.Model
-    history: list
+    history: list[Epoch]
     best_epoch: int
 
 
-def evaluate(model, images, masks, batch, normalisation, loss):
+def evaluate(
+    model: keras.Model,
+    images: NDArray[np.uint8],
+    masks: NDArray[np.uint8],
+    batch: int,
+    normalisation: str,
+    loss: keras.losses.Loss,
+) -> dict[str, float]:
     """Loss and scores, pooled over every pixel, of a model on uint8 images and masks [N, H, W]."""
     classes, total = len(CLASSES), 0.0
     matrix = np.zeros(classes**2, np.int64)
@@ -110,12 +124,14 @@ def evaluate(model, images, masks, batch, normalisation, loss):
     return {"loss": total / len(images), **summarise(matrix.reshape(classes, classes))}
 
 
-def _variables(model):
+def _variables(model: keras.Model) -> list[keras.Variable]:
     """Everything that a training changes: weights, moving averages, dropout's seeds, the optimiser's moments."""
     return [*model.variables, *model.optimizer.variables]
 
 
-def save_state(path, model, best_weights, history):
+def save_state(
+    path: str | Path, model: keras.Model, best_weights: Sequence[NDArray[Any]], history: Sequence[Epoch]
+) -> None:
     """Write what is needed to go on after this epoch, in one file that is there whole or not at all."""
     arrays = {f"now{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(_variables(model))}
     arrays |= {f"best{i}": weight for i, weight in enumerate(best_weights)}
@@ -123,7 +139,7 @@ def save_state(path, model, best_weights, history):
         np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
 
 
-def load_state(path, model):
+def load_state(path: str | Path | None, model: keras.Model) -> tuple[list[NDArray[Any]] | None, list[Epoch]]:
     """(best weights, history) of a training that was cut off, the model and optimiser set to where it was;
     (None, []) without such a file, or where it does not fit."""
     if path is None or not Path(path).is_file():
@@ -144,7 +160,7 @@ def load_state(path, model):
     return best, history
 
 
-def step_memory(model, batch):
+def step_memory(model: keras.Model, batch: int) -> int:
     """About how many bytes one training step holds: each layer's output and its gradient in float32; of each weight
     the value, the gradient and Adam's two moments."""
     outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
@@ -152,7 +168,7 @@ def step_memory(model, batch):
 
 
 @contextmanager
-def _explaining_memory(batch, needed):
+def _explaining_memory(batch: int, needed: int) -> Iterator[None]:
     """Turn any backend's way to run out of memory into a DataError that says what to lower; needed: step_memory's."""
     try:
         yield
@@ -165,7 +181,15 @@ def _explaining_memory(batch, needed):
         ) from None
 
 
-def _train_epoch(model, batches, count, rate, epoch, log, resume):
+def _train_epoch(
+    model: keras.Model,
+    batches: Iterable[Batch],
+    count: int,
+    rate: float,
+    epoch: int,
+    log: logging.Logger,
+    resume: str | Path | None,
+) -> dict[str, float]:
     """One pass over the batches; returns the loss and scores of the training images."""
     model.optimizer.learning_rate.assign(rate)
     model.reset_metrics()
@@ -183,7 +207,17 @@ def _train_epoch(model, batches, count, rate, epoch, log, resume):
     return {"loss": float(result["loss"]), **summarise(result["confusion"])}
 
 
-def train(model, training, validation, settings, loss, normalisation, augmentation, seed, resume=None):
+def train(
+    model: keras.Model,
+    training: Pictures,
+    validation: Pictures,
+    settings: Settings,
+    loss: Settings,
+    normalisation: str,
+    augmentation: Augmentation,
+    seed: int,
+    resume: str | Path | None = None,
+) -> Fit:
     """Fit `model` with Adam and keep the weights of the epoch with the best validation mean IoU.
 
     training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: learning_rate, schedule,
@@ -198,8 +232,8 @@ def train(model, training, validation, settings, loss, normalisation, augmentati
             raise DataError(f"the {name} set is empty; lower split.n_folds or relax the filter")
         if len(np.unique(masks)) < 2:
             raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
-    loss = make(**loss)
-    model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]), loss=loss, metrics=[Confusion()])
+    criterion = make(**loss)
+    model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]), loss=criterion, metrics=[Confusion()])
     model.optimizer.build(model.trainable_variables)
     best_weights, history = load_state(resume, model)
     if history:
@@ -216,13 +250,14 @@ def train(model, training, validation, settings, loss, normalisation, augmentati
         with _explaining_memory(settings["batch_size"], needed):
             trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started
-            scores = evaluate(model, *validation, settings["batch_size"], normalisation, loss)
+            scores = evaluate(model, *validation, settings["batch_size"], normalisation, criterion)
         row = {"epoch": epoch + 1, "learning_rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
         history.append(row | {f"validation_{name}": value for name, value in scores.items()})
         best = best_epoch(history)
         if best == epoch + 1:
             best_weights = model.get_weights()
         if resume is not None:
+            assert best_weights is not None  # the first epoch is the best so far
             save_state(resume, model, best_weights, history)
         remaining = (time.perf_counter() - began) / (epoch + 1 - first) * (settings["epochs"] - epoch - 1)
         log.info(
