@@ -97,7 +97,12 @@ def test_every_weight_gets_a_gradient(name):
     [
         ("resnet", (64, 64), {}, "'resnet' is not known; known: paper, unet"),
         ("paper", (60, 64), {}, r"image size \[60, 64\] must be multiples of 16"),
-        ("unet", (64, 64), {"upsample": "every"}, "network.options of unet: 'upsample' is no option of unet; it has width, init"),
+        (
+            "unet",
+            (64, 64),
+            {"upsample": "every"},
+            "network.options of unet: 'upsample' is no option of unet; it has width, init",
+        ),
         ("paper", (64, 64), {"upsample": "last"}, "upsample must be first or every"),
     ],
 )

@@ -12,7 +12,7 @@ def main(snakemake):
     from lumbarflow.learning import networks, prediction
     from lumbarflow.report import charts, figures
 
-    model = prediction.load(snakemake.input.model)
+    model = prediction.load(snakemake.input.model, network=snakemake.params.network)
     title = f"{snakemake.wildcards.experiment}: network {model.name}, {model.count_params():,} parameters"
     figure = charts.network(*networks.outline(model), title)
     figures.save(figure, Path(snakemake.output[0]).with_suffix(""))

@@ -12,7 +12,7 @@ def main(snakemake):
 
     from lumbarflow import DataError, files
     from lumbarflow.data import labels, volumes
-    from lumbarflow.images import class_masks, png, slices
+    from lumbarflow.images import png, recipes, slices
 
     rows = files.read_csv(snakemake.input.slices)
     params = snakemake.params
@@ -31,17 +31,10 @@ def main(snakemake):
     if not classes.any():
         logging.warning("%s: holds no label; the filter leaves its images out", source["path"])
     place = slices.Placement.of(rows[0])
-    if recipe["method"] == "apta":
-        from lumbarflow.images import apta  # numba takes a second to import
-
-        compile_once(apta.repair, np.zeros((3, 3), np.uint8))
+    compile_once(recipes.make, recipe, mask.array[0], classes[0], place, size)
     table = []
     for row, plane, exact in zip(rows, mask.array, classes, strict=True):
-        if recipe["method"] == "apta":
-            grey = slices.to_canvas(class_masks.render(plane, recipe["stretch"]), place, size, recipe["resize"])
-            picture = apta.repair(grey, recipe["version"])
-        else:
-            picture = slices.to_canvas(exact, place, size, "nearest")
+        picture = recipes.make(recipe, plane, exact, place, size)
         digest = png.write(Path(snakemake.output.pictures) / f"{int(row['index']):03d}.png", picture)
         table.append({"volume": row["volume"], "index": row["index"], "sha256": digest})
     files.write_csv(snakemake.output.table, table, ("volume", "index", "sha256"))

@@ -77,6 +77,8 @@ def focal_alpha(pixels):
 def resolve_alpha(loss, rows):
     """Loss settings with alpha as numbers or None, for training rows with pixel counts: `none` is None, `weights`
     becomes focal_alpha of these images."""
+    if "alpha" not in loss:  # a loss without
+        return loss
     alpha = loss["alpha"]
     if alpha == "weights":
         alpha = focal_alpha(row_pixels(rows).sum(0)).tolist()

@@ -14,7 +14,10 @@ from scipy import ndimage
 from .. import CLASSES, DataError
 from ..images import png
 from ..images.slices import Placement, resize, to_source
-from .batches import Row, pad_to_16, predict, slice_path
+from ..registry import load as load_module
+from ..registry import module_of
+from .batches import Row, padded_size, predict, slice_path
+from .networks import divisor
 
 if TYPE_CHECKING:
     import keras  # at run time only in load: the device is chosen first
@@ -22,22 +25,26 @@ if TYPE_CHECKING:
 NOTHING = 255  # in a mask of p > 0.5: no class reaches it
 
 
-def load(path: str | Path, size: Sequence[int] | None = None) -> "keras.Model":
+def load(path: str | Path, size: Sequence[int] | None = None, network: str = "paper") -> "keras.Model":
     """Read a .keras file in safe mode: code inside is never run.
 
-    size: [H, W] of the images it is to segment. Raises DataError for a damaged or foreign file, or a model for
-    another size or other classes.
+    size: [H, W] of the images it is to segment; network: its name in the config, whose module, if it is one of the
+    user's own, brings the layers that it defines. Raises DataError for a damaged or foreign file, or a model for another
+    size or other classes.
     """
     import keras
 
+    module = module_of(network)
+    own = vars(load_module(module, "network.name")) if module else {}
+    layers = {name: each for name, each in own.items() if isinstance(each, type) and issubclass(each, keras.Layer)}
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras.models.load_model(path, custom_objects=layers, compile=False, safe_mode=True)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: is not a model of this workflow ({reason}); delete it and run again") from None
     found = (model.input_shape, model.output_shape)
     if size:
-        expected = pad_to_16(size)
+        expected = padded_size(size, divisor(network))
         if found != ((None, *expected, 1), (None, *expected, len(CLASSES))):
             raise DataError(
                 f"{path}: turns {found[0][1:]} into {found[1][1:]}, but network.image_size {list(size)} and "

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import CLASSES, DataError
 from ..files import replacing
 from .batches import Augmentation, Batch, iterate, predict
-from .losses import Tensor, make
+from .keras_losses import Tensor
+from .losses import make
 
 Settings = Mapping[str, Any]
 Epoch = dict[str, float]  # a row of the history
@@ -233,6 +234,7 @@ def train(
         if len(np.unique(masks)) < 2:
             raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
     criterion = make(**loss)
+    input_size = model.input_shape[1:3]
     model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]), loss=criterion, metrics=[Confusion()])
     model.optimizer.build(model.trainable_variables)
     best_weights, history = load_state(resume, model)
@@ -246,7 +248,7 @@ def train(
         started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
         # PyTorch draws dropout from one global generator, which no saved state holds
         keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        batches = iterate(*training, settings["batch_size"], seed, epoch, normalisation, augmentation)
+        batches = iterate(*training, settings["batch_size"], seed, epoch, normalisation, augmentation, input_size)
         with _explaining_memory(settings["batch_size"], needed):
             trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started

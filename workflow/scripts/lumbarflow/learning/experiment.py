@@ -1,0 +1,92 @@
+"""One training of an experiment: from the rows of its split to a network and what is said of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ..images import weights
+from . import batches, device, losses, networks, splits, training
+
+Row = Mapping[str, str]
+Settings = Mapping[str, Any]
+
+
+def resume_file(folder: Path, settings: Settings, code: str, split: Path) -> Path:
+    """Where the state of a training is kept between its epochs: one file, named by all that decides the result.
+
+    States of other settings, inputs or programs are deleted: nothing will ever go on from them. code: digest of the
+    program; split: the split table, in which the digests of all images stand.
+    """
+    decisive = json.dumps([settings, device.versions(), code], sort_keys=True).encode()
+    key = hashlib.sha256(decisive + b"\n" + split.read_bytes()).hexdigest()[:16]
+    for other in folder.glob("*.npz"):
+        if other.stem != key:
+            other.unlink()
+    return folder / f"{key}.npz"
+
+
+def load(
+    rows: Sequence[Row], subset: str, network: Settings, slice_folder: Path, label_folder: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images and masks uint8 [N, H, W] of one subset of a split, on the network grid."""
+    chosen, grid = [row for row in rows if row["subset"] == subset], (network["image_size"], network["resize"])
+    images = batches.load_images(chosen, slice_folder, *grid)
+    return images, batches.load_masks(chosen, label_folder, *grid)
+
+
+def build(network: Settings) -> keras.Model:
+    """The network of an experiment's settings, for its image size padded as the network needs it."""
+    size = batches.padded_size(network["image_size"], networks.divisor(network["name"]))
+    return networks.build(network["name"], size, **network["options"])
+
+
+def run(
+    rows: Sequence[Row],
+    settings: Settings,
+    seed: int,
+    used: str,
+    slice_folder: Path,
+    label_folder: Path,
+    resume: Path,
+) -> tuple[keras.Model, list[dict[str, Any]], dict[str, Any]]:
+    """Train on `used` (cpu or gpu); return the network in float32, the rows of its history, and what model.json says.
+
+    rows: of the split; settings: normalisation, network, loss, augmentation, training, split of the experiment.
+    """
+    splits.check_disjoint(rows, settings["split"]["kind"])
+    subsets = {"train": "train", "validation": splits.VALIDATED_ON[settings["split"]["validation"]]}
+    network = settings["network"]
+    sets = {name: load(rows, subset, network, slice_folder, label_folder) for name, subset in subsets.items()}
+    loss = weights.resolve_alpha(settings["loss"], [row for row in rows if row["subset"] == "train"])
+    precision = device.precision(settings["training"]["precision"], used)
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+    fit = training.train(
+        build(network),
+        training=sets["train"],
+        validation=sets["validation"],
+        settings=settings["training"],
+        loss=loss,
+        normalisation=settings["normalisation"],
+        augmentation=settings["augmentation"],
+        seed=seed,
+        resume=resume,
+    )
+    keras.config.set_dtype_policy("float32")  # whatever it was trained in, so that any machine predicts the same
+    model = build(network)
+    model.set_weights(fit.model.get_weights())
+    test = load(rows, "test", network, slice_folder, label_folder)
+    scores = training.evaluate(model, *test, 8, settings["normalisation"], losses.make(**loss))
+    fit.history[-1]["test_accuracy"] = scores["accuracy"]
+    about = {"best_epoch": fit.best_epoch, "parameters": model.count_params(), "seed": seed, "device": used}
+    about |= {"settings": settings, "images": {name: len(images) for name, (images, _) in sets.items()}}
+    about |= {"loss": loss, "precision": precision, "test": scores, "versions": device.versions()}
+    return model, fit.history, about

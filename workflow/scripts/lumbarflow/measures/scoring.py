@@ -1,0 +1,78 @@
+"""Predictions of one trained network against the truth: rows of its metric tables from the files it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import CLASSES
+from ..data import labels, volumes
+from ..images import png, weights
+from . import evaluation, instances
+
+Row = Mapping[str, str]
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+SOFT = ("soft_overlap", "soft_pred", "soft_truth")
+
+
+def _common(row: Row) -> dict[str, str]:
+    return {key: row[key] for key in ("sequence", "patient", "volume")}
+
+
+def pictures(
+    rows: Sequence[Row], folder: Path, truths: NDArray[np.uint8], tau: float
+) -> tuple[list[dict[str, Any]], list[Pair]]:
+    """(rows of metrics.csv on the network grid, (mask of p > 0.5, truth) of each image) of one volume.
+
+    rows: scored ones of predictions.csv; folder: of the predicted pictures; truths: classes [N, H, W] on the network
+    grid.
+    """
+    found, stack = [], []
+    for row, truth in zip(rows, truths, strict=True):
+        name = Path(row["volume"], f"{int(row['index']):03d}.png")
+        classes, half = (png.read(folder / kind / name, row[f"{kind}_sha256"]) for kind in ("classes", "half"))
+        sums = {key: np.array([float(row[f"{key}_{k}"]) for k in CLASSES]) for key in SOFT}
+        for entry in evaluation.image_rows(classes, truth, (1, 1), tau, sums):
+            found.append({**_common(row), "index": row["index"], "grid": "network", "unit": "px", **entry})
+        stack.append((half, truth))
+    return found, stack
+
+
+def volume(
+    rows: Sequence[Row], path: Path, source: Mapping[str, Any], tau: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of metrics.csv on the source grid, of metrics_3d.csv and metrics_instances.csv of one predicted volume.
+
+    rows: scored ones of predictions.csv; path: of the prediction; source: of the true mask, as volumes.read takes it.
+    """
+    pred = volumes.read(path)
+    stored = volumes.read(**source).array
+    truth, common, images = labels.lut(stored), _common(rows[0]), []
+    for row in rows:
+        index = int(row["index"])
+        for entry in evaluation.image_rows(pred.array[index], truth[index], pred.spacing[1:], tau):
+            images.append({**common, "index": index, "grid": "source", "unit": "mm", **entry})
+    in_3d = [{**common, **entry} for entry in evaluation.volume_rows(pred.array, truth, pred.spacing, tau)]
+    structures = [{**common, **entry} for entry in instances.instance_rows(pred.array, stored, pred.spacing)]
+    return images, in_3d, structures
+
+
+def copied(
+    rows: Sequence[Row], copies: Sequence[NDArray[np.uint8]], truths: NDArray[np.uint8], tau: float
+) -> tuple[list[dict[str, Any]], dict[str, list[Pair]]]:
+    """Rows of copied.csv, and {sequence: (copy, truth) of each image}, for masks [H, W] given as predictions.
+
+    rows: test rows of a split; truths: classes [N, H, W].
+    """
+    found: list[dict[str, Any]] = []
+    stacks: dict[str, list[Pair]] = {}
+    for row, copy, truth in zip(rows, copies, truths, strict=True):
+        stacks.setdefault(row["sequence"], []).append((copy, truth))
+        sums = weights.soft_sums((copy[..., None] == np.arange(len(CLASSES))).astype(np.float32), truth)
+        for entry in evaluation.image_rows(copy, truth, (1, 1), tau, sums):
+            found.append({**_common(row), "index": row["index"], "grid": "network", "unit": "px", **entry})
+    return found, stacks
