@@ -1,17 +1,20 @@
 """Tables of the dataset, of what the paper found wrong with it, and of what its repair costs."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from ..data.dataset import duplicates
 from ..data.survey import DEFECTS, FOREGROUND
 
 
-def _span(values, unit=""):
+def _span(values: pd.Series, unit: str = "") -> str:
     low, high = (f"{value:.4g}" for value in (values.min(), values.max()))
     return (low if low == high else f"{low} to {high}") + unit
 
 
-def _tally(values):
+def _tally(values: pd.Series) -> str:
     """`SIEMENS (12), Philips (3)`, most frequent first; empty cells are unknown."""
     counts = values.fillna("").astype(str).str.strip().replace("", "unknown").value_counts()
     return ", ".join(
@@ -19,11 +22,11 @@ def _tally(values):
     )
 
 
-def _describe_group(group):
+def _describe_group(group: pd.DataFrame) -> dict[str, Any]:
     """One column of the dataset table."""
     negative = group["minimum"] < 0
     count = len(group)
-    rows = {
+    rows: dict[str, Any] = {
         "patients": group["patient"].nunique(),
         "series": count,
         "slices": group["slices"].sum(),
@@ -55,7 +58,7 @@ def _describe_group(group):
     return rows
 
 
-def dataset(volumes, overview, published):
+def dataset(volumes: pd.DataFrame, overview: pd.DataFrame | None, published: pd.DataFrame) -> pd.DataFrame:
     """The dataset table (paper sections 3.1 and 3.2.1): a row a property, a column a sequence, all, and the paper.
 
     volumes: DataFrame of survey.DESCRIPTION rows. overview: SPIDER's overview.csv or a sample sheet as
@@ -75,13 +78,13 @@ def dataset(volumes, overview, published):
     return table.rename_axis("property").reset_index()
 
 
-def slice_dice(frame, name):
+def slice_dice(frame: pd.DataFrame, name: str) -> pd.Series:
     """Dice of a class in each slice that truly shows it."""
     shown = frame[frame[f"exact_{name}"] > 0]
     return 2 * shown[f"both_{name}"] / (shown[f"exact_{name}"] + shown[f"repaired_{name}"])
 
 
-def fidelity(tables):
+def fidelity(tables: Iterable[tuple[Mapping[str, str], str, pd.DataFrame]]) -> pd.DataFrame:
     """What APTA costs: a row a recipe, sequence and class, repaired masks against the exact lookup.
 
     tables: [(recipes, sequence, DataFrame of survey.FIDELITY rows)]. Dice is pooled over all pixels, and

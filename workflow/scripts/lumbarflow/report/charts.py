@@ -1,10 +1,19 @@
 """Charts: the network as built, experiments side by side."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .. import CLASSES
 from .figures import COLOURS, NAMES, plt
 
+if TYPE_CHECKING:
+    import pandas as pd  # drawing needs its frames, not the package
+
+Box = tuple[str, str, int, int, int]  # name, kind, height, width, filters
 FOREGROUND = CLASSES[1:]
 KINDS = {
     "Conv2D": ("convolution", "#0072B2"),
@@ -16,7 +25,7 @@ KINDS = {
 }
 
 
-def network(layers, links, title):
+def network(layers: Sequence[Box], links: Iterable[tuple[str, str]], title: str) -> Figure:
     """Figure 7: a network from left to right, a bar a layer: low bars are low resolution, wide ones many filters.
 
     layers: [(name, kind, height, width, filters)] in the order of computing, kinds as in KINDS; links: pairs of
@@ -24,7 +33,8 @@ def network(layers, links, title):
     """
     size = max(height for _, _, height, _, _ in layers)
     figure, axis = plt.subplots(figsize=(11, 4.6), layout="constrained")
-    place, left = {}, 0.0
+    place: dict[str, tuple[float, float, float]] = {}
+    left = 0.0
     for name, kind, height, width, filters in layers:
         broad, tall = 0.25 + 0.12 * np.log2(filters), height / size
         axis.bar(left, tall, broad, bottom=-tall / 2, align="edge", color=KINDS[kind][1], lw=0.4, ec="white")
@@ -50,11 +60,11 @@ def network(layers, links, title):
     return figure
 
 
-def _columns(axis, groups, ticks):
+def _columns(axis: Axes, groups: Sequence[tuple["pd.Series", str]], ticks: Sequence[str]) -> None:
     """Points beside each other, one column of points a group, with median and quartiles."""
     rng = np.random.default_rng(0)  # jitter alone
-    for place, (values, colour) in enumerate(groups):
-        values = np.asarray(values, float)
+    for place, (given, colour) in enumerate(groups):
+        values = np.asarray(given, float)
         values = values[np.isfinite(values)]
         axis.plot(place + rng.uniform(-0.15, 0.15, len(values)), values, ".", color=colour, alpha=0.7, ms=6)
         if len(values):
@@ -65,7 +75,7 @@ def _columns(axis, groups, ticks):
     axis.grid(axis="y", alpha=0.3)
 
 
-def distributions(dice, title):
+def distributions(dice: Mapping[str, "pd.DataFrame"], title: str) -> Figure:
     """Dice of every test patient, by class and experiment. dice: {experiment: DataFrame, a row a patient}."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), layout="constrained", sharey=True)
     for axis, name in zip(axes, FOREGROUND, strict=True):
@@ -76,7 +86,7 @@ def distributions(dice, title):
     return figure
 
 
-def ladder(table, title):
+def ladder(table: "pd.DataFrame", title: str) -> Figure:
     """What each step costs: Dice above, ASD below, a line a class. table: rows of the ladder of one sequence."""
     figure, axes = plt.subplots(2, 1, figsize=(8, 5.6), layout="constrained", sharex=True)
     steps = table.drop_duplicates(["step", "experiment"])
@@ -98,7 +108,7 @@ def ladder(table, title):
     return figure
 
 
-def _step(row):
+def _step(row: Mapping[Any, Any]) -> str:
     if row["step"] == "printed":
         return "the paper\nas printed"
     if row["step"] == "as reported":
@@ -106,7 +116,7 @@ def _step(row):
     return row["experiment"]
 
 
-def canary(table, title):
+def canary(table: "pd.DataFrame", title: str) -> Figure:
     """The network's Dice beside that of copying the nearest training mask. table: rows of leakage.csv."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained", sharey=True)
     for axis, name in zip(axes, FOREGROUND, strict=True):

@@ -1,35 +1,43 @@
 """The paper's numbers against ours, experiment against experiment, and the paper against itself."""
 
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from .. import CLASSES
 from ..measures.intervals import intervals
 from .tables import AGGREGATIONS, FOREGROUND, METRICS, aggregate, class_interval, class_scores, left_out, patient_sums
+
+Settings = Mapping[str, Any]
+Row = dict[str, Any]
+Run = tuple[str, str, Settings, pd.DataFrame]  # experiment, sequence, evaluation settings, metrics
+Classes = dict[str, pd.DataFrame]  # metrics by class
 
 # one yardstick for experiments that report by different ones
 COMMON = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "pooled"}
 HALF = 0.00005  # what rounding to four decimals can hide
 
 
-def _by_class(runs):
+def _by_class(runs: Iterable[Run]) -> dict[tuple[str, str], tuple[Settings, Classes]]:
     """{(experiment, sequence): (settings, {class: metrics of all folds and seeds})}, on all grids."""
-    found = {}
+    found: dict[tuple[str, str], tuple[Settings, list[pd.DataFrame]]] = {}
     for experiment, sequence, settings, images in runs:
         found.setdefault((experiment, sequence), (settings, []))[1].append(images)
     return {
-        key: (settings, dict(list(pd.concat(parts).groupby("class", sort=False))))
+        key: (settings, {str(name): part for name, part in pd.concat(parts).groupby("class", sort=False)})
         for key, (settings, parts) in found.items()
     }
 
 
-def _on(images, grid):
+def _on(images: pd.DataFrame, grid: str) -> pd.DataFrame:
     return images[images["grid"] == grid]
 
 
-def interval_table(runs):
+def interval_table(runs: Iterable[Run]) -> pd.DataFrame:
     """95% bootstrap intervals over the test patients for Table 2's cells, as each experiment aggregates them.
 
     runs: [(experiment, sequence, evaluation settings, metrics)]; folds and seeds are taken together.
@@ -38,7 +46,7 @@ def interval_table(runs):
     for (experiment, sequence), (settings, classes) in _by_class(runs).items():
         for name in CLASSES:
             images = _on(classes[name], settings["grid"])
-            row = {"sequence": sequence, "class": name, "experiment": experiment}
+            row: Row = {"sequence": sequence, "class": name, "experiment": experiment}
             row["patients"] = images["patient"].nunique()
             found = class_interval(images, settings)
             for metric in (metric for metric in METRICS if metric in found):
@@ -48,7 +56,7 @@ def interval_table(runs):
     return frame[[*(name for name in frame if name != "aggregated"), "aggregated"]]
 
 
-def variants(runs):
+def variants(runs: Iterable[Run]) -> pd.DataFrame:
     """Every variant of the metrics, on each grid and aggregated each way, with what each leaves out."""
     rows = []
     for (experiment, sequence), (_, classes) in _by_class(runs).items():
@@ -56,7 +64,7 @@ def variants(runs):
             for grid, images in classes[name].groupby("grid", sort=False):
                 sums = patient_sums(images)
                 for aggregation, words in AGGREGATIONS.items():
-                    row = {"sequence": sequence, "class": name, "experiment": experiment}
+                    row: Row = {"sequence": sequence, "class": name, "experiment": experiment}
                     row |= {"unit": images["unit"].iloc[0], "aggregated": words}
                     row |= {metric: float(value) for metric, value in aggregate(sums, aggregation).items()}
                     rows.append({**row, **left_out(images), "images": images.groupby(["volume", "index"]).ngroups})
@@ -64,8 +72,8 @@ def variants(runs):
     return pd.DataFrame(rows)
 
 
-def _flat(settings, prefix=""):
-    flat = {}
+def _flat(settings: Settings, prefix: str = "") -> Row:
+    flat: Row = {}
     for key, value in settings.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
@@ -74,7 +82,7 @@ def _flat(settings, prefix=""):
     return flat
 
 
-def changes(before, after, shown=3):
+def changes(before: Settings, after: Settings, shown: int = 3) -> str:
     """What sets two experiments apart, for people: a few keys with their values, or the names of all of them."""
     old, new = _flat(before), _flat(after)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
@@ -83,7 +91,7 @@ def changes(before, after, shown=3):
     return ", ".join(dict.fromkeys(key.partition(".")[0] for key in keys))
 
 
-def _reported(table, experiment, sequence, classes):
+def _reported(table: pd.DataFrame, experiment: str, sequence: str, classes: Sequence[str]) -> Row | None:
     """A ladder row as an experiment's own line of Table 2 has it, or None without one."""
     part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence) & table["class"].isin(classes)]
     if not len(part):
@@ -93,13 +101,13 @@ def _reported(table, experiment, sequence, classes):
     return {"experiment": experiment, **part[["dice", "asd", "nsd"]].mean(), "unit": unit, "changed": how}
 
 
-def _on_one_yardstick(experiment, images, classes):
+def _on_one_yardstick(experiment: str, images: Classes, classes: Sequence[str]) -> Row:
     """A ladder row as COMMON has it."""
     scores = pd.DataFrame([class_scores(_on(images[name], "network"), None, COMMON) for name in classes])
     return {"experiment": experiment, **scores[["dice", "asd", "nsd"]].mean(), "unit": "px"}
 
 
-def _climb(measured, settings):
+def _climb(measured: list[Row], settings: Mapping[str, Settings]) -> list[Row]:
     """Number the rows of _on_one_yardstick and say what sets each apart from the one before."""
     measured[0]["changed"] = "pooled hard Dice, ASD and NSD a slice: the yardstick of all steps"
     for before, row in pairwise(measured):
@@ -108,7 +116,9 @@ def _climb(measured, settings):
     return [{"step": str(place), **row} for place, row in enumerate(measured)]
 
 
-def ladder(runs, steps, settings, table):
+def ladder(
+    runs: Iterable[Run], steps: Sequence[str], settings: Mapping[str, Settings], table: pd.DataFrame
+) -> pd.DataFrame:
     """What each step from the paper's protocol to the sound one costs, class by class.
 
     steps: experiments in order. settings: {experiment: complete settings}. table: Table 2. In between all are held
@@ -133,7 +143,7 @@ def ladder(runs, steps, settings, table):
     return pd.DataFrame(rows, columns=[*columns, "changed"])
 
 
-def patient_scores(classes, grid):
+def patient_scores(classes: Classes, grid: str) -> dict[str, pd.DataFrame]:
     """Pooled Dice and mean ASD of each patient on a grid: {metric: DataFrame, a row a patient, a column a class}.
 
     Column `mean`: over the foreground classes.
@@ -151,17 +161,17 @@ def patient_scores(classes, grid):
     }
 
 
-def _mean_interval(values):
+def _mean_interval(values: ArrayLike) -> tuple[float, float, float, int]:
     """(mean, low, high, number) of one value a patient, NaN left out."""
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
-    if not len(values):
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    if not len(known):
         return np.nan, np.nan, np.nan, 0
-    low, high = intervals(lambda drawn: {"mean": drawn["x"].mean(-1)}, {"x": values})["mean"]
-    return values.mean(), low, high, len(values)
+    low, high = intervals(lambda drawn: {"mean": drawn["x"].mean(-1)}, {"x": known})["mean"]
+    return known.mean(), low, high, len(known)
 
 
-def ablation(runs, baseline, splits):
+def ablation(runs: Iterable[Run], baseline: str, splits: Mapping[str, str]) -> pd.DataFrame:
     """Each experiment against the baseline: differences of the same patients' scores, with a 95% interval.
 
     splits: {experiment: kind of split}. On the network grid, where every experiment has scores. Patients whom only
@@ -178,7 +188,7 @@ def ablation(runs, baseline, splits):
             for name in (*FOREGROUND, "mean"):
                 pairs = frame.loc[both, name] - base[metric].loc[both, name]
                 mean, low, high, number = _mean_interval(pairs)
-                row = {"sequence": sequence, "class": name, "experiment": experiment, "baseline": baseline}
+                row: Row = {"sequence": sequence, "class": name, "experiment": experiment, "baseline": baseline}
                 row |= {"metric": metric, "difference": mean, "low": low, "high": high, "patients": number}
                 known = low <= high
                 row["verdict"] = "no telling" if not known or low <= 0 <= high else ("higher" if mean > 0 else "lower")
@@ -191,7 +201,7 @@ ABLATION += ["verdict", "split"]
 SUBGROUPS = ["sequence", "experiment", "by", "group", "patients", *FOREGROUND, "mean", "low", "high"]
 
 
-def groups_of(overview):
+def groups_of(overview: pd.DataFrame | None) -> dict[tuple[str, str], str]:
     """What patients can be told apart by: {(volume, property): group} from overview.csv as text, or {} without it.
 
     Properties: scanner, field strength, sex, and age in bands of twenty years (SPIDER's `birth_date` holds an age).
@@ -200,7 +210,7 @@ def groups_of(overview):
         return {}
     known = overview.rename(columns=str.strip).fillna("").astype(str).apply(lambda column: column.str.strip())
     key = "new_file_name" if "new_file_name" in known else "volume"
-    groups = {}
+    groups: dict[tuple[str, str], str] = {}
     for row in known.to_dict("records"):
         scanner = f"{row.get('Manufacturer', '')} {row.get('ManufacturerModelName', '')}".strip()
         age = pd.to_numeric(row.get("birth_date", ""), errors="coerce")
@@ -211,7 +221,7 @@ def groups_of(overview):
     return groups
 
 
-def subgroups(runs, overview):
+def subgroups(runs: Iterable[Run], overview: pd.DataFrame | None) -> pd.DataFrame:
     """Dice by scanner, field strength, sex and age: mean over the patients of a group, with a 95% interval."""
     groups = groups_of(overview)
     rows = []
@@ -231,20 +241,34 @@ def subgroups(runs, overview):
     return pd.DataFrame(rows, columns=SUBGROUPS)
 
 
-def paper_comparison(table1, table2, table3, experiments=("released", "sound")):
+def paper_comparison(
+    table1: pd.DataFrame,
+    table2: pd.DataFrame,
+    table3: pd.DataFrame,
+    experiments: Sequence[str] = ("released", "sound"),
+) -> pd.DataFrame:
     """Each cell of the paper's tables: printed, made again by `released`, by `sound`, and what lies between.
 
     table1, table2, table3: ours as written, which hold the paper's rows.
     """
     rows = []
 
-    def add(table, sequence, name, metric, printed, made, units):
+    def add(
+        table: str,
+        sequence: Hashable,
+        name: Hashable,
+        metric: str,
+        printed: Any,
+        made: Mapping[str, Any],
+        units: Iterable[str],
+    ) -> None:
         row = {"table": table, "sequence": sequence, "class": name, "metric": metric, "printed": printed}
         for experiment in experiments:
             value = made.get(experiment, np.nan)
             row |= {experiment: value, f"{experiment} - printed": value - printed}
         rows.append({**row, "units": ", ".join(dict.fromkeys(units))})
 
+    sequence: Hashable  # all that pandas' stubs promise of a group's key
     for sequence, part in table1[table1["sequence"] != "total"].groupby("sequence", sort=False):
         printed = part[part["experiments"] == "paper"]
         for metric in ("images kept", "ratio before", "ratio after") if len(printed) else ():
@@ -269,19 +293,19 @@ def paper_comparison(table1, table2, table3, experiments=("released", "sound")):
     return pd.DataFrame(rows)
 
 
-def _implied(formula, *values):
+def _implied(formula: Callable[..., float], *values: float) -> tuple[float, float]:
     """(lowest, highest) of a formula that grows in each value, when each was rounded to four decimals."""
     return formula(*(value - HALF for value in values)), formula(*(value + HALF for value in values))
 
 
-IDENTITIES = {
+IDENTITIES: dict[str, tuple[str, Callable[..., float], tuple[str, ...]]] = {
     "F1 = 2 P R / (P + R)": ("f1", lambda p, r: 2 * p * r / (p + r), ("precision", "recall")),
     "F1 = 2 IoU / (1 + IoU)": ("f1", lambda iou: 2 * iou / (1 + iou), ("iou",)),
     "Dice = F1": ("dice", lambda f1: f1, ("f1",)),
 }
 
 
-def paper_audit(published):
+def paper_audit(published: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Whether the paper's printed rows obey the identities of the paper's own formulas (section 3.3).
 
     published: {"table1", "table2", "table3": DataFrame}. An identity holds where rounding to four decimals can
@@ -289,8 +313,8 @@ def paper_audit(published):
     """
     rows = []
 
-    def add(table, place, identity, printed, low, high, half=HALF):
-        row = {"table": table, "row": place, "identity": identity, "printed": printed, "implied": (low + high) / 2}
+    def add(table: str, place: str, identity: str, printed: float, low: float, high: float, half: float = HALF) -> None:
+        row: Row = {"table": table, "row": place, "identity": identity, "printed": printed, "implied": (low + high) / 2}
         row["difference"] = printed - row["implied"]
         rows.append({**row, "holds": bool(printed + half >= low and printed - half <= high)})
 

@@ -1,15 +1,28 @@
 """Figures, readable in print and by the colour-blind."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import cv2
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import CLASSES
 from ..files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd  # drawing needs its frames, not the package
+
+Picture = NDArray[np.uint8]  # [H, W], of a slice or its class mask
+Example = tuple[str, Picture, Picture, Picture]  # caption and three pictures of one size
 
 # apart in hue and in lightness, for the colour-blind and for print
 COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#AA3377"}
@@ -19,7 +32,7 @@ plt.rcParams.update(
 )
 
 
-def save(figure, stem):
+def save(figure: Figure, stem: str | Path) -> None:
     """Write a figure as PNG and SVG, without times in them."""
     for ending in ("png", "svg"):
         with replacing(f"{stem}.{ending}") as path:
@@ -28,7 +41,7 @@ def save(figure, stem):
     plt.close(figure)
 
 
-def curves(history, best_epoch, title, validation):
+def curves(history: "pd.DataFrame", best_epoch: int, title: str, validation: str) -> Figure:
     """Figures 12 to 14: accuracy, mean Dice and mean IoU against epochs, the best epoch marked.
 
     history: DataFrame of history.csv. validation: what to call the validating images.
@@ -49,8 +62,8 @@ def curves(history, best_epoch, title, validation):
     return figure
 
 
-def paint(axis, image, mask=None):
-    """Show a grey slice [H, W] with each class of a mask outlined and lightly filled."""
+def paint(axis: Axes, image: Picture, mask: Picture | None = None) -> None:
+    """Show a grey slice uint8 [H, W] with each class of a mask outlined and lightly filled."""
     axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     if mask is not None:
         for name, colour in COLOURS.items():
@@ -63,7 +76,7 @@ def paint(axis, image, mask=None):
     axis.set_axis_off()
 
 
-def tint(image, mask):
+def tint(image: Picture, mask: Picture) -> NDArray[np.uint8]:
     """A grey slice uint8 [H, W] with each class of its mask in its colour: RGB uint8 [H, W, 3]."""
     rgb = np.repeat(image[..., None], 3, -1).astype(float)
     for name, colour in COLOURS.items():
@@ -72,7 +85,7 @@ def tint(image, mask):
     return rgb.round().astype(np.uint8)
 
 
-def gallery(lines, title):
+def gallery(lines: Sequence[tuple[str, Sequence[tuple[str, NDArray[np.uint8]]]]], title: str) -> Figure:
     """Rows of pictures, each row under its heading. lines: [(heading, [(caption, uint8 [H, W] or [H, W, 3])])]."""
     columns = max(1, *(len(tiles) for _, tiles in lines))
     high, wide = next(picture.shape[:2] for _, tiles in lines for _, picture in tiles)
@@ -94,16 +107,17 @@ def gallery(lines, title):
     return figure
 
 
-def differences(truth, other):
-    """Where two class masks differ: the true class, or the other where nothing is; 0 where they agree."""
+def differences(truth: Picture, other: Picture) -> Picture:
+    """Where two class masks [H, W] differ: the true class, or the other where nothing is; 0 where they agree."""
     return np.where(truth == other, 0, np.where(truth > 0, truth, other))
 
 
-def worst_places(truth, prediction, number=3):
-    """Where two masks [H, W] differ most: at most `number` of (y, x, radius), the worst first, none over another."""
+def worst_places(truth: Picture, prediction: Picture, number: int = 3) -> list[tuple[int, int, int]]:
+    """Where two masks [H, W] differ most: at most `number` of (y, x, radius), in pixels, the worst first, none over
+    another."""
     radius = max(3, round(min(truth.shape) / 14))
     density = cv2.blur((truth != prediction).astype(np.float32), (2 * radius + 1,) * 2, borderType=cv2.BORDER_CONSTANT)
-    places = []
+    places: list[tuple[int, int, int]] = []
     while len(places) < number and density.max() > 0.1:
         y, x = np.unravel_index(density.argmax(), density.shape)
         places.append((int(y), int(x), radius))
@@ -111,7 +125,7 @@ def worst_places(truth, prediction, number=3):
     return places
 
 
-def overlays(examples, title, aspect):
+def overlays(examples: Sequence[Example], title: str, aspect: float) -> Figure:
     """Figures 8, 10 and 11: image, truth and prediction over it, and where the two differ most, a row an example.
 
     examples: [(caption, image, truth, prediction)], arrays uint8 [H, W] of one size. aspect: of a pixel.
@@ -143,12 +157,12 @@ def overlays(examples, title, aspect):
     return figure
 
 
-def _legend(figure):
+def _legend(figure: Figure) -> None:
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
     figure.legend(handles, list(NAMES.values()), loc="outside lower center", ncols=3, frameon=False)
 
 
-def structures(truth, prediction, title, aspect):
+def structures(truth: Picture, prediction: Picture, title: str, aspect: float) -> Figure:
     """Figure 9: the structures of one mask apart, truth above, prediction below. Masks: uint8 [H, W]."""
     high = 2.3 * aspect * truth.shape[0] / truth.shape[1]
     figure, axes = plt.subplots(2, 4, figsize=(9.6, 2 * high + 1), layout="constrained")
@@ -162,7 +176,7 @@ def structures(truth, prediction, title, aspect):
     return figure
 
 
-def extremes(lines, title, aspect):
+def extremes(lines: Sequence[tuple[str, Sequence[Example]]], title: str, aspect: float) -> Figure:
     """Slices with truth (outline) and prediction (filled), in rows.
 
     lines: [(heading, [(caption, image, truth, prediction)])], arrays uint8 [H, W] of one size.
@@ -188,26 +202,29 @@ def extremes(lines, title, aspect):
     return figure
 
 
-def outlined(image, mask, width):
+def outlined(image: Picture, mask: Picture, width: int) -> NDArray[np.uint8]:
     """A small copy of a grey slice uint8 [H, W] with each class of its mask outlined: RGB uint8 [h, width, 3]."""
     size = (width, round(image.shape[0] * width / image.shape[1]))
-    rgb = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
-    mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    # Any: OpenCV's stubs promise no dtype
+    rgb: Any = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
+    classes = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
     for name, colour in COLOURS.items():
-        inside = (mask == CLASSES.index(name)).astype(np.uint8)
+        inside = (classes == CLASSES.index(name)).astype(np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(rgb, contours, -1, [round(255 * part) for part in matplotlib.colors.to_rgb(colour)], 1)
     return rgb
 
 
-def contact_sheet(path, tiles, title, remark):
+def contact_sheet(
+    path: str | Path, tiles: Sequence[tuple[str, str, Picture, Picture]], title: str, remark: str
+) -> None:
     """One page of small pictures, for a person to find the volumes that lie on their side. Written as PNG.
 
     tiles: [(name, remark, slice, mask)], uint8 [H, W].
     """
     wide = 200
-    tiles = [(*words, outlined(image, mask, wide)) for *words, image, mask in tiles]
-    high = max(picture.shape[0] for *_, picture in tiles)
+    drawn = [(name, text, outlined(image, mask, wide)) for name, text, image, mask in tiles]
+    high = max(picture.shape[0] for *_, picture in drawn)
     columns = max(3, min(len(tiles), round((len(tiles) * 1.5 * high / wide) ** 0.5)))
     lines = -(-len(tiles) // columns)
     font, small = ImageFont.load_default(14), ImageFont.load_default(12)
@@ -215,7 +232,7 @@ def contact_sheet(path, tiles, title, remark):
     draw = ImageDraw.Draw(page)
     draw.text((8, 8), title, "black", font)
     draw.text((8, 28), remark, "#555555", small)
-    for number, (name, text, picture) in enumerate(tiles):
+    for number, (name, text, picture) in enumerate(drawn):
         left, top = 8 + number % columns * (wide + 8), 56 + number // columns * (high + 44)
         page.paste(Image.fromarray(picture), (left, top))
         draw.text((left, top + high + 1), name, "black", font)
@@ -224,7 +241,9 @@ def contact_sheet(path, tiles, title, remark):
         page.save(temporary)
 
 
-def repair_costs(dice, vanished, examples, title):
+def repair_costs(
+    dice: Mapping[str, NDArray[np.floating]], vanished: Mapping[str, int], examples: Sequence[Example], title: str
+) -> Figure:
     """What APTA does to each class: the Dice of every slice, and before and after of the worst slices.
 
     dice: {class: array of Dice, one a slice}; vanished: {class: number of slices that lost it}.
@@ -250,7 +269,7 @@ def repair_costs(dice, vanished, examples, title):
     return figure
 
 
-def _before_and_after(axes, examples):
+def _before_and_after(axes: NDArray[np.object_], examples: Sequence[Example]) -> None:
     for axis, head in zip(axes[0], ("mask as grey picture", "exact", "after APTA", "pixels that differ"), strict=True):
         axis.set_title(head, fontsize=9)
     for line, (caption, grey, exact, repaired) in zip(axes, examples, strict=True):

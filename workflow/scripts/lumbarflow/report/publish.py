@@ -1,6 +1,9 @@
 """A table as CSV, Markdown, LaTeX and a small page that sorts."""
 
 import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +13,7 @@ from ..files import format_number, replacing
 HEADS = {"iou": "IoU", "dice": "Dice", "asd": "ASD", "nsd": "NSD", "f1": "F1", "dice pooled": "Dice pooled"}
 
 
-def write(frame, stem, title, note):
+def write(frame: pd.DataFrame, stem: str | Path, title: str, note: str) -> None:
     """Write a table as CSV (full precision), Markdown, LaTeX and a small sortable HTML page."""
     frame = frame.reset_index(drop=True)
     with replacing(f"{stem}.csv") as path:
@@ -25,16 +28,16 @@ def write(frame, stem, title, note):
         path.write_text(_page(shown, title, note), encoding="utf-8")
 
 
-def _column(column):
+def _column(column: pd.Series) -> pd.Series:
     """A column as text for people: counts as whole numbers, scores with four decimals, a dash for no value."""
-    numbers = column.dropna() if pd.api.types.is_numeric_dtype(column) else ()
+    numbers = column.dropna() if pd.api.types.is_numeric_dtype(column) else column.iloc[:0]
     whole = len(numbers) > 0 and (numbers % 1 == 0).all()
 
-    def cell(value):
+    def cell(value: Any) -> str:
         if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
             return "–"
         if isinstance(value, (float, np.floating)):
-            count = whole or (abs(value) >= 100 and value % 1 == 0)  # a count among scores
+            count = whole or (abs(float(value)) >= 100 and value % 1 == 0)  # a count among scores
             return f"{value:.0f}" if count else f"{value:.4f}"
         return format_number(value)
 
@@ -64,7 +67,7 @@ document.querySelectorAll('th').forEach((head, column) => head.addEventListener(
 """
 
 
-def _page(shown, title, note):
+def _page(shown: pd.DataFrame, title: str, note: str) -> str:
     numeric = [bool(shown[c].str.fullmatch(r"-?[\d.]+(e[-+]?\d+)?|–|inf").all()) for c in shown.columns]
     longest = [int(shown[c].str.len().max()) if len(shown) else 0 for c in shown.columns]
     kind = [
@@ -72,7 +75,7 @@ def _page(shown, title, note):
         for each, length in zip(numeric, longest, strict=True)
     ]
 
-    def line(cells, tag):
+    def line(cells: Iterable[str], tag: str) -> str:
         return (
             "<tr>" + "".join(f"<{tag}{k}>{html.escape(c)}</{tag}>" for k, c in zip(kind, cells, strict=True)) + "</tr>"
         )

@@ -1,7 +1,11 @@
 """The paper's tables, made from metrics, with the paper's own rows beside."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from .. import CLASSES
 from ..images.weights import imbalance_ratio, row_pixels
@@ -12,8 +16,16 @@ from ..measures.metrics import DETECTED, scores
 METRICS = ("iou", "dice", "asd", "nsd", "precision", "recall", "f1")
 FOREGROUND = CLASSES[1:]
 
+Settings = Mapping[str, Any]
+Row = dict[str, Any]
+Key = tuple[str, str]  # experiment, sequence
+Run = tuple[str, str, Settings, pd.DataFrame, pd.DataFrame]  # experiment, sequence, evaluation, metrics, stack
+Sums = Mapping[str, NDArray[np.float64]]  # of patient_sums
 
-def table1(manifests, published):
+
+def table1(
+    manifests: Iterable[tuple[Mapping[str, str], str, Sequence[str], pd.DataFrame]], published: pd.DataFrame
+) -> pd.DataFrame:
     """Table 1: images and imbalance ratio (highest / lowest pooled class weight) before and after the filter.
 
     manifests: [(recipes, sequence, experiments, DataFrame)]. "Before" counts the images that show
@@ -60,22 +72,22 @@ def table1(manifests, published):
     return pd.concat([frame, totals.assign(sequence="total")])
 
 
-def _pooled(frame):
+def _pooled(frame: pd.DataFrame) -> dict[str, float]:
     return {name: float(value) for name, value in scores(frame[["tp", "fp", "fn"]].to_numpy().sum(0)).items()}
 
 
-def _mean(values):
+def _mean(values: ArrayLike) -> float:
     """Mean of the finite values: images where a structure is absent or missed have no distance."""
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else float("nan")
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 PER_IMAGE = ("iou", "dice", "precision", "recall", "f1", "soft_dice", *SURFACES)
 AGGREGATIONS = {"pooled": "pooled", "images": "mean over images", "patients": "mean over patients"}
 
 
-def patient_sums(images):
+def patient_sums(images: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     """Sums of one class's rows over each patient, from which every aggregation follows.
 
     Returns {name: float [patients]}: `tp`, `fp`, `fn`, and for each metric of an image the sum of its finite values
@@ -84,20 +96,20 @@ def patient_sums(images):
     values = images[list(PER_IMAGE)].astype(float).replace([np.inf, -np.inf], np.nan)
     frame = pd.concat([images[["tp", "fp", "fn"]], values.fillna(0), values.notna().add_suffix(" n")], axis=1)
     sums = frame.groupby(images["patient"].to_numpy()).sum()
-    return {name: sums[name].to_numpy(float) for name in sums}
+    return {str(name): sums[name].to_numpy(float) for name in sums}
 
 
-def aggregate(sums, aggregation):
+def aggregate(sums: Sums, aggregation: str) -> dict[str, NDArray[np.float64]]:
     """Metrics of one class from patient_sums, whose arrays may be [patients] or [draws, patients]: {metric: [...]}.
 
     `pooled`: overlap from counts over all images, distances as means over images; `images`: means over images;
     `patients`: mean over patients of each one's pooled overlap and mean distance. Absent values are left out.
     """
 
-    def divide(above, below):
+    def divide(above: NDArray[np.float64], below: NDArray[np.number]) -> NDArray[np.float64]:
         return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
 
-    def mean(values):
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return divide(np.nansum(values, -1), np.isfinite(values).sum(-1))
 
     counts = np.stack([sums[name] for name in ("tp", "fp", "fn")], -1)
@@ -109,7 +121,7 @@ def aggregate(sums, aggregation):
     return result | (scores(counts.sum(-2)) if aggregation == "pooled" else {})
 
 
-def _chosen(values, settings):
+def _chosen(values: Sums, settings: Settings) -> dict[str, NDArray[np.float64]]:
     """Of all variants the seven metrics that an experiment's `evaluation` asks for; a stack has them elsewhere."""
     chosen = {name: values[name] for name in ("iou", "dice", "precision", "recall", "f1")}
     if settings["dice"] == "soft":
@@ -119,7 +131,9 @@ def _chosen(values, settings):
     return chosen
 
 
-def class_scores(images, stack, settings):
+def class_scores(
+    images: pd.DataFrame, stack: Mapping[str, float] | pd.Series | None, settings: Settings
+) -> dict[str, float]:
     """The seven metrics of one class as `settings` (an experiment's `evaluation`) wants them, and what they leave out.
 
     images: rows of metrics.csv of one class on the wanted grid; stack: the class's row of metrics_stack.csv.
@@ -128,11 +142,12 @@ def class_scores(images, stack, settings):
     values = aggregate(patient_sums(images), settings["aggregation"])
     result = {name: float(value) for name, value in _chosen(values, settings).items()}
     if settings["surface"] == "stack":
+        assert stack is not None  # missing only where COMMON, which is by slice, is asked for
         result |= {"asd": stack["asd"], "nsd": stack["nsd"]}
     return {**result, "dice pooled": _pooled(images)["dice"], **left_out(images)}
 
 
-def left_out(images):
+def left_out(images: pd.DataFrame) -> dict[str, float]:
     """How many images of one class's rows show it (detected or not), miss it, or have it nowhere."""
     shown = images[images["tp"] + images["fn"] > 0]
     found = float((shown["dice"] >= DETECTED).mean()) if len(shown) else float("nan")
@@ -140,12 +155,12 @@ def left_out(images):
     return {"detection": found, "missed": int(images["missed"].sum()), "absent": int(nowhere.sum())}
 
 
-def class_interval(images, settings):
+def class_interval(images: pd.DataFrame, settings: Settings) -> dict[str, tuple[float, float]]:
     """95% bootstrap intervals over patients of class_scores' metrics: {metric: (low, high)}."""
     return intervals(lambda sums: _chosen(aggregate(sums, settings["aggregation"]), settings), patient_sums(images))
 
 
-def how(settings):
+def how(settings: Settings) -> str:
     """One phrase for how an experiment's row came about."""
     surface = "ASD, NSD over the test stack (artefact)" if settings["surface"] == "stack" else "ASD, NSD per slice"
     mean = AGGREGATIONS[settings["aggregation"]]
@@ -155,7 +170,7 @@ def how(settings):
 MEAN = "mean"  # over the classes, background included
 
 
-def _mean_of_classes(rows):
+def _mean_of_classes(rows: Sequence[Mapping[Any, Any]]) -> Row:
     """Mean IoU, average Dice, overall F1, ... of one row a class (paper section 3.3: over all four)."""
     frame = pd.DataFrame(rows)
     means = frame[[name for name in (*METRICS, "dice pooled", "detection") if name in frame]].mean()
@@ -163,19 +178,22 @@ def _mean_of_classes(rows):
     return {**rows[0], "class": MEAN, **means, **counts}
 
 
-def _class_rows(experiment, sequence, settings, images, stack):
+def _class_rows(
+    experiment: str, sequence: str, settings: Settings, images: pd.DataFrame, stack: pd.DataFrame
+) -> list[Row]:
     """Rows of Table 2 of one training."""
     images = images[images["grid"] == settings["grid"]]
     rows = []
     for name in CLASSES:
         part = images[images["class"] == name]
-        values = class_scores(part, stack.set_index("class").loc[name], settings)
+        of_class: Any = stack.set_index("class").loc[name]  # to pandas' stubs it may be a frame
+        values = class_scores(part, of_class, settings)
         values |= {"images": part.groupby(["volume", "index"]).ngroups, "patients": part["patient"].nunique()}
         rows.append({"sequence": sequence, "class": name, "experiment": experiment, "how": how(settings), **values})
     return [*rows, _mean_of_classes(rows)]
 
 
-def table2(runs, published):
+def table2(runs: Iterable[Run], published: pd.DataFrame) -> pd.DataFrame:
     """Table 2: sequence x class x seven metrics for each experiment, the paper's rows first; then means of classes.
 
     runs: [(experiment, sequence, evaluation settings, metrics, stack)]. Where an experiment has several folds or
@@ -199,14 +217,14 @@ def table2(runs, published):
     return order(pd.concat([pd.DataFrame(rows), ours]))[[*columns, "how"]]
 
 
-def order(frame):
+def order(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of Table 2 by sequence, class and experiment, each as it first appears; classes as numbered."""
     names = dict.fromkeys([*frame["sequence"], *CLASSES, MEAN, *frame["experiment"]])
     place = {name: i for i, name in enumerate(names)}
     return frame.sort_values(["sequence", "class", "experiment"], key=lambda c: c.map(place), kind="stable")
 
 
-def summary(runs, table, about):
+def summary(runs: Iterable[Run], table: pd.DataFrame, about: Mapping[Key, Sequence[Settings]]) -> pd.DataFrame:
     """One row an experiment and sequence: macro Dice, and what it was trained and tested on.
 
     Macro Dice: mean over classes 1-3 of the Dice pooled over all test slices.
@@ -232,7 +250,7 @@ def summary(runs, table, about):
     return pd.DataFrame(rows)
 
 
-def leakage(shares, table, copied):
+def leakage(shares: Mapping[Key, pd.DataFrame], table: pd.DataFrame, copied: pd.DataFrame) -> pd.DataFrame:
     """One row an experiment and sequence: what training knew of the test set, and what copying gets.
 
     shares: {(experiment, sequence): DataFrame of leakage.csv rows}; table, copied: table2's frame for
@@ -249,21 +267,21 @@ def leakage(shares, table, copied):
     return pd.DataFrame(rows)
 
 
-def across(runs):
+def across(runs: Iterable[tuple[str, str, str, pd.DataFrame]]) -> pd.DataFrame:
     """Pooled Dice of each network on each sequence it was tested on: a row an experiment, training and test sequence.
 
     runs: [(experiment, trained on, tested on, metrics)]; folds and seeds are averaged.
     """
     rows = []
     for experiment, trained_on, tested_on, images in runs:
-        row = {"experiment": experiment, "trained on": trained_on, "tested on": tested_on}
+        row: Row = {"experiment": experiment, "trained on": trained_on, "tested on": tested_on}
         row |= {name: _pooled(images[images["class"] == name])["dice"] for name in FOREGROUND}
         row |= {"macro Dice": np.mean([row[name] for name in FOREGROUND])}
         rows.append({**row, "test images": images.groupby(["volume", "index"]).ngroups})
     return pd.DataFrame(rows).groupby(["experiment", "trained on", "tested on"], sort=False).mean().reset_index()
 
 
-def _instance_rows(system, structures):
+def _instance_rows(system: str, structures: pd.DataFrame) -> list[Row]:
     """Rows of Table 3 by SPIDER's official score: one vertebra, disc or canal after the other, found ones only."""
     rows = []
     for name, part in structures.groupby("class", sort=False):
@@ -276,12 +294,18 @@ def _instance_rows(system, structures):
     return rows
 
 
-def table3(table, runs3d, instances, paper, systems):
+def table3(
+    table: pd.DataFrame,
+    runs3d: Mapping[Key, pd.DataFrame],
+    instances: Mapping[Key, pd.DataFrame],
+    paper: pd.DataFrame,
+    systems: pd.DataFrame,
+) -> pd.DataFrame:
     """Table 3: the paper's comparison with nnU-Net, with a column that says what may be compared.
 
     table: table2's frame; runs3d, instances: {(experiment, sequence): DataFrame of metrics_3d, metrics_instances}.
     """
-    rows = []
+    rows: list[dict[Any, Any]] = []
     for row in paper.to_dict("records"):
         unit = "px" if row["metric"] == "asd" else ""
         rows.append(
