@@ -2,28 +2,23 @@
 
 from lumbarflow.job import run
 
-NOTE = (
-    "Dice pooled over all test slices, on the grid of the experiment's evaluation; the mean over folds and seeds. "
-    "Where the two sequences differ, the network never saw a series of that kind, nor any of these patients."
-)
-
 
 def main(snakemake):
     from pathlib import Path
 
     import pandas as pd
 
-    from lumbarflow.report import publish, tables
+    from lumbarflow.report import publish, results, tables
+    from lumbarflow.report.notes import NOTES
 
-    runs = []
-    for path in (*snakemake.input.images, *snakemake.input.across):
-        parts = Path(path).parts
-        experiment, trained_on = parts[2:4]
+    runs, evaluation = [], snakemake.params.evaluation
+    tested = [(path, results.where(path)) for path in snakemake.input.images]
+    tested += [(path, results.where(Path(path).parents[1])) for path in snakemake.input.across]
+    for path, (experiment, trained_on) in tested:
         images = pd.read_csv(path)
-        images = images[images["grid"] == snakemake.params.evaluation[experiment]["grid"]]
+        images = images[images["grid"] == evaluation[experiment]["grid"]]
         runs += [(experiment, trained_on, *group) for group in images.groupby("sequence", sort=False)]
-    stem = str(Path(snakemake.output[0]).with_suffix(""))
-    publish.write(tables.across(runs), stem, "Across sequences", NOTE)
+    publish.write(tables.across(runs), Path(snakemake.output[0]).with_suffix(""), *NOTES["cross_sequence"])
 
 
 run(main, globals().get("snakemake"))

@@ -2,18 +2,6 @@
 
 from lumbarflow.job import run
 
-NOTES = {
-    "dataset": (
-        "The dataset",
-        "The paper's four defects are counted on the stored files (the rows 1 to 4 say how). All four vanish where the "
-        "header's direction cosines and integer labels are used as they stand.",
-    ),
-    "volumes": (
-        "Volumes",
-        "As stored. Hidden: labels of vertebrae that a viewer shows as black. Corrected: by config.overrides.",
-    ),
-}
-
 
 def main(snakemake):
     import logging
@@ -22,12 +10,13 @@ def main(snakemake):
 
     from lumbarflow import files
     from lumbarflow.data import dataset, labels
-    from lumbarflow.report import audit, publish
+    from lumbarflow.report import audit, publish, published
+    from lumbarflow.report.notes import NOTES
 
     text = {"volume": str, "patient": str, "labels": str}
     volumes = pd.concat([pd.read_csv(path, dtype=text) for path in snakemake.input.volumes], ignore_index=True)
     overview = pd.read_csv(snakemake.input.overview[0], dtype=str) if snakemake.input.overview else None
-    made = {"dataset": audit.dataset(volumes, overview, pd.read_csv(snakemake.input.published[0])), "volumes": volumes}
+    made = {"dataset": audit.dataset(volumes, overview, published.read("dataset")), "volumes": volumes}
     for name, frame in made.items():
         publish.write(frame, f"{snakemake.params.folder}/{name}", *NOTES[name])
     with files.replacing(snakemake.output.colours) as path:

@@ -8,18 +8,15 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow.report import charts, comparison, figures
+    from lumbarflow.report import charts, comparison, figures, results
 
-    sequence = snakemake.wildcards.tested
-    found = {}
-    for path in snakemake.input.images:
-        images = pd.read_csv(path)
-        images = images[images["sequence"] == sequence]
-        if len(images):
-            found.setdefault(Path(path).parts[2], []).append(images)
+    sequence, found = snakemake.wildcards.tested, {}
+    for experiment, tested, images in results.by_sequence(snakemake.input.images):
+        if tested == sequence:
+            found.setdefault(experiment, []).append(images)
     dice = {}
-    for experiment, parts in found.items():
-        classes = dict(list(pd.concat(parts).groupby("class")))
+    for experiment, frames in found.items():
+        classes = dict(list(pd.concat(frames).groupby("class")))
         dice[experiment] = comparison.patient_scores(classes, "network")["dice"]
     tables = [pd.read_csv(path) for path in snakemake.input.tables]
     ladder, leakage = (table[table["sequence"] == sequence] for table in tables)

@@ -2,12 +2,6 @@
 
 from lumbarflow.job import run
 
-NOTE = (
-    "APTA's masks against the exact lookup on the same canvas. Vanished: slices whose mask lost the class altogether; "
-    "appeared: slices that show a class which is not there. Masks that came out of APTA before (a dataset published by "
-    "the paper's authors, say) agree with themselves: there the comparison is circular."
-)
-
 
 def main(snakemake):
     from pathlib import Path
@@ -15,13 +9,13 @@ def main(snakemake):
     import pandas as pd
 
     from lumbarflow.report import audit, publish
+    from lumbarflow.report.notes import NOTES
 
     found = []
     for path in snakemake.input.tables:
         *_, slices, labels, file = Path(path).parts
         found.append(({"slices": slices, "labels": labels}, Path(file).stem, pd.read_csv(path)))
-    stem = str(Path(snakemake.output[0]).with_suffix(""))
-    publish.write(audit.fidelity(found), stem, "What APTA costs", NOTE)
+    publish.write(audit.fidelity(found), Path(snakemake.output[0]).with_suffix(""), *NOTES["apta_fidelity"])
 
 
 run(main, globals().get("snakemake"))

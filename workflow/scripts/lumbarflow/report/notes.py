@@ -1,0 +1,92 @@
+"""Titles of the tables, and what a reader must know of each."""
+
+NOTES = {
+    "summary": (
+        "What was run, and how well it did",
+        "Macro Dice is the mean over vertebrae, canal and discs of the Dice pooled over all test slices, each "
+        "experiment against its own truth. A slice split tests on patients it was trained on; only a patient split "
+        "says how well new patients are segmented.",
+    ),
+    "table1": (
+        "Table 1: dataset and class imbalance ratio",
+        "Ratio: highest over lowest class weight, pooled over the images. The paper prints it with a percent sign.",
+    ),
+    "table2": (
+        "Table 2: metrics of each class and sequence",
+        "The paper's and the released rows leak: their test slices have neighbours in training. Their ASD and NSD "
+        "match surfaces across the whole stack of test images, which makes them too good. Missed counts images in "
+        "which a class is only in the truth or only in the prediction; ASD leaves those out.",
+    ),
+    "leakage": (
+        "Leakage: what training knew of the test set",
+        "Neighbour within 1 or 2: share of test slices with a training slice of the same volume that near. Same mask: "
+        "a training image has byte for byte the same mask. Copied mask: Dice of a predictor that learns nothing and "
+        "copies the mask of the nearest training slice, or of the most similar picture where the volume is new. Dice "
+        "is pooled over the test images, the network's on the grid of its experiment.",
+    ),
+    "table3": (
+        "Table 3: comparison with published systems",
+        "Pixels of a 256 x 256 picture and millimetres of a volume cannot be compared, nor can scores on different "
+        "patients.",
+    ),
+    "intervals": (
+        "95% intervals of Table 2",
+        "Percentile bootstrap over the test patients, 2000 draws. For a split of slices the patients are no sample of "
+        "new patients, so its interval says nothing about them.",
+    ),
+    "variants": (
+        "Every variant of the metrics",
+        "assd (average symmetric surface distance), nsd_paper: the paper's formulas of ASD and NSD (true surface, "
+        "closer than tau); asd_mean_of_means: the release's; nsd_symmetric: both surfaces, within tau; hd95: larger of "
+        "the directed 95th percentiles. "
+        "Distances leave out images in which the class is missed (in one of prediction and truth only) or absent (in "
+        "neither).",
+    ),
+    "ladder": (
+        "Ladder: what each step from the paper to a sound protocol costs",
+        "Numbered steps share one yardstick (argmax on the network grid, Dice pooled over images, ASD and NSD a slice "
+        "in px), so that a row differs from the one above by its step alone. Dice as printed and as reported first is "
+        "soft.",
+    ),
+    "ablation": (
+        "Ablation: each experiment against the baseline",
+        "Mean difference over the patients that both were tested on, with a 95% bootstrap interval; dice: pooled over "
+        "a patient's slices, asd in px, on the network grid. An experiment with a split of slices had these patients "
+        "in training.",
+    ),
+    "subgroups": (
+        "Subgroups of patients",
+        "Dice pooled over a patient's slices, mean over the patients of the group; interval: 95%, bootstrap, of the "
+        "mean over classes. Groups of a few patients show where to look, not what is so.",
+    ),
+    "paper_comparison": (
+        "The paper's tables, cell by cell",
+        "Printed, made again by the authors' protocol on these data (released), and by a sound one. ASD of `sound` is "
+        "in mm a slice on the source grid, the printed one in px over the stack of test slices: not comparable.",
+    ),
+    "paper_audit": (
+        "The paper's rows against the paper's formulas",
+        "An identity holds where rounding to four decimals can explain the difference. Where it fails, the row is not "
+        "one computation's result.",
+    ),
+    "dataset": (
+        "The dataset",
+        "The paper's four defects are counted on the stored files (the rows 1 to 4 say how). All four vanish where the "
+        "header's direction cosines and integer labels are used as they stand.",
+    ),
+    "volumes": (
+        "Volumes",
+        "As stored. Hidden: labels of vertebrae that a viewer shows as black. Corrected: by config.overrides.",
+    ),
+    "apta_fidelity": (
+        "What APTA costs",
+        "APTA's masks against the exact lookup on the same canvas. Vanished: slices whose mask lost the class altogether; "
+        "appeared: slices that show a class which is not there. Masks that came out of APTA before (a dataset published by "
+        "the paper's authors, say) agree with themselves: there the comparison is circular.",
+    ),
+    "cross_sequence": (
+        "Across sequences",
+        "Dice pooled over all test slices, on the grid of the experiment's evaluation; the mean over folds and seeds. "
+        "Where the two sequences differ, the network never saw a series of that kind, nor any of these patients.",
+    ),
+}

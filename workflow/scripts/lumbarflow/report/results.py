@@ -1,0 +1,80 @@
+"""Results of the runs, read for the tables: what each experiment's files say of each sequence that it was tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .. import files
+
+Settings = Mapping[str, Any]
+Key = tuple[str, str]  # experiment, tested sequence
+TABLES = ("metrics", "metrics_stack", "metrics_3d", "metrics_instances", "copied", "copied_stack", "leakage")
+
+
+@dataclass
+class Results:
+    """What tables.py takes.
+
+    runs, copies: (experiment, sequence, evaluation, metrics, stack) of the networks and of the copied masks; about:
+    model.json of each training; in_3d, instances, shares: rows of metrics_3d, metrics_instances and leakage.
+    """
+
+    runs: list[tuple[str, str, Settings, pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
+    copies: list[tuple[str, str, Settings, pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
+    about: dict[Key, list[dict[str, Any]]] = field(default_factory=dict)
+    in_3d: dict[Key, pd.DataFrame] = field(default_factory=dict)
+    instances: dict[Key, pd.DataFrame] = field(default_factory=dict)
+    shares: dict[Key, pd.DataFrame] = field(default_factory=dict)
+
+
+def where(metrics: str | Path) -> tuple[str, str]:
+    """(experiment, sequence trained on) of a training's metrics.csv, by its path."""
+    experiment, trained_on = Path(metrics).parts[-5:-3]
+    return experiment, trained_on
+
+
+def by_sequence(metrics: Iterable[str | Path]) -> Iterable[tuple[str, str, pd.DataFrame]]:
+    """(experiment, tested sequence, rows of metrics.csv) of each training."""
+    for path in metrics:
+        for sequence, images in pd.read_csv(path).groupby("sequence", sort=False):
+            yield where(path)[0], str(sequence), images
+
+
+def manifests(
+    paths: Iterable[str], experiments: Iterable[list[str]]
+) -> list[tuple[dict[str, str], str, list[str], pd.DataFrame]]:
+    """(recipes, sequence, experiments that use it, rows) of each manifest."""
+    found = []
+    for path, names in zip(paths, experiments, strict=True):
+        *_, slices, labels, name, file = Path(path).parts
+        recipes = {"slices": slices, "labels": labels, "filter": name}
+        found.append((recipes, Path(file).stem, names, pd.read_csv(path)))
+    return found
+
+
+def read(metrics: Iterable[str], evaluation: Mapping[str, Settings]) -> Results:
+    """All results of the trainings whose metrics.csv are given. evaluation: of each experiment."""
+    results = Results()
+    parts: dict[str, dict[Key, list[pd.DataFrame]]] = {"in_3d": {}, "instances": {}, "shares": {}}
+    for path in metrics:
+        folder, (experiment, trained_on) = Path(path).parent, where(path)
+        frames = {name: dict(list(pd.read_csv(folder / f"{name}.csv").groupby("sequence"))) for name in TABLES}
+        model = {**files.read_json(folder / "model.json"), "trained_on": trained_on}
+        for sequence, images in frames["metrics"].items():
+            key, settings = (experiment, str(sequence)), evaluation[experiment]
+            results.runs.append((*key, settings, images, frames["metrics_stack"][sequence]))
+            copied = (frames["copied"][sequence], frames["copied_stack"][sequence])
+            results.copies.append((*key, {**settings, "grid": "network"}, *copied))
+            results.about.setdefault(key, []).append(model)
+            parts["shares"].setdefault(key, []).append(frames["leakage"][sequence])
+            if sequence in frames["metrics_3d"]:
+                parts["in_3d"].setdefault(key, []).append(frames["metrics_3d"][sequence])
+                parts["instances"].setdefault(key, []).append(frames["metrics_instances"][sequence])
+    for name, found in parts.items():
+        setattr(results, name, {key: pd.concat(frames) for key, frames in found.items()})
+    return results
