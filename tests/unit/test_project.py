@@ -21,6 +21,7 @@ BIN = Path(sys.executable).parent
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
+        ["lint-imports"],
         ["snakefmt", "--check", "Snakefile", "workflow/rules"],
         ["snakemake", "--lint"],
     ],
