@@ -39,6 +39,8 @@ test-system: install
 lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=workflow/scripts $(BIN)/lint-imports
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint
 

@@ -1,6 +1,7 @@
 """The project's own promises: linters, pinned versions, the library table."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -19,20 +20,31 @@ BIN = Path(sys.executable).parent
     [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["lint-imports"],
         ["snakefmt", "--check", "Snakefile", "workflow/rules"],
         ["snakemake", "--lint"],
     ],
     ids=" ".join,
 )
 def test_linters(command):
-    process = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": "workflow/scripts"}
+    process = subprocess.run(
+        [BIN / command[0], *command[1:]], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8"
+    )
     assert process.returncode == 0, process.stdout + process.stderr
 
 
+def for_types_only(node):
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
 def imports(path):
-    """Modules of the library that a file imports."""
+    """Modules of the library that a file imports when it runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not for_types_only(node)]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == "lumbarflow"):
             module = (node.module or "").removeprefix("lumbarflow").lstrip(".")
             found |= {module} if module else {alias.name for alias in node.names}

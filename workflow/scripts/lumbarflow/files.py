@@ -11,14 +11,16 @@ import hashlib
 import json
 import numbers
 import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from . import DataError
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` (same ending); rename it to `path` if the block succeeds.
 
     Its name is always the same (Snakemake lets one process at a time make a file), so that what a
@@ -35,7 +37,7 @@ def replacing(path):
 
 
 @contextmanager
-def locked(path):
+def locked(path: str | Path) -> Iterator[None]:
     """Hold an exclusive lock on the file `path`, which is made where it is missing."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
@@ -43,7 +45,7 @@ def locked(path):
         yield
 
 
-def format_number(value):
+def format_number(value: object) -> str:
     """Text of one table cell: floats to 10 significant digits, NaN as an empty cell, inf as `inf`."""
     if type(value).__name__ in ("bool", "bool_"):  # Python's or NumPy's
         return "true" if value else "false"
@@ -52,7 +54,7 @@ def format_number(value):
     return "" if value is None else str(value)
 
 
-def write_csv(path, rows, columns):
+def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Collection[str]) -> None:
     """Write a list of dicts as CSV; columns missing from a row stay empty, unknown ones are an error."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -61,8 +63,11 @@ def write_csv(path, rows, columns):
             writer.writerow({key: format_number(value) for key, value in row.items()})
 
 
-def read_csv(path):
-    """Rows of a CSV file as dicts of text. Raises DataError where the file has no header."""
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """Rows of a CSV file as dicts of text; None for the cells that a line lacks, which only a user's own file does.
+
+    Raises DataError where the file has no header.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -76,14 +81,17 @@ def read_csv(path):
     return rows
 
 
-def write_json(path, content):
+def write_json(path: str | Path, content: Any) -> None:
+    """Write what JSON can hold, keys sorted."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def read_json(path):
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def sha256(content):
+def sha256(content: bytes) -> str:
+    """Hexadecimal digest of the bytes."""
     return hashlib.sha256(content).hexdigest()

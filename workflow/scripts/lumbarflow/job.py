@@ -10,8 +10,10 @@ import shlex
 import sys
 import threading
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from . import DataError
 from .files import locked
@@ -40,7 +42,7 @@ DISK = {
 LISTED = 20  # input files named in a log
 
 
-def find_snakemake():
+def find_snakemake() -> tuple[int | None, str]:
     """(process id, command line) of what started this job, past the shell between; (None, "") without /proc."""
     try:
         process = os.getppid()
@@ -52,21 +54,23 @@ def find_snakemake():
         return None, ""
 
 
-def end_with(process):
+def end_with(process: int | None) -> None:
     """Kill this process as soon as that one has ended: an orphan would write on while the next run makes its files."""
+    if process is None:
+        return
     try:
         handle = os.pidfd_open(process)
-    except (AttributeError, OSError, TypeError):  # not Linux
+    except (AttributeError, OSError):  # not Linux
         return
 
-    def wait():
+    def wait() -> None:
         select.select([handle], [], [])
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _log_circumstances(log, snakemake, command):
+def _log_circumstances(log: logging.Logger, snakemake: Any, command: str) -> None:
     log.info("rule %s, wildcards %s, %d threads", snakemake.rule, dict(snakemake.wildcards), snakemake.threads)
     log.info("command %s", command)
     log.info(
@@ -85,7 +89,7 @@ def _log_circumstances(log, snakemake, command):
     log.info("%d inputs: %s%s", len(inputs), ", ".join(sizes), " ..." if len(inputs) > LISTED else "")
 
 
-def run(main, snakemake):
+def run(main: Callable[[Any], None], snakemake: Any) -> None:
     """Call main(snakemake) if a job is what imported the script; nothing otherwise (a test, say).
 
     What is logged goes to the rule's log, a training's progress to the terminal, too. A DataError
@@ -102,7 +106,7 @@ def run(main, snakemake):
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
     os.dup2(os.open(snakemake.log[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644), 2)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.addFilter(lambda record: record.name == "lumbarflow.training" or record.levelno >= logging.WARNING)
+    terminal.addFilter(lambda record: record.name == "lumbarflow.learning.training" or record.levelno >= logging.WARNING)
     file = logging.FileHandler(snakemake.log[0], "a", encoding="utf-8")
     for handler in (terminal, file):
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
@@ -119,7 +123,7 @@ def run(main, snakemake):
         file.handle(log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), None))
         sys.exit(1)
     except OSError as error:
-        advice = DISK.get(error.errno)
+        advice = DISK.get(error.errno or 0)
         text = f"{error.filename or 'results'}: cannot be written or read: {error.strerror}; {advice}, and run again"
         file.handle(
             log.makeRecord(log.name, logging.ERROR, "", 0, text if advice else "unexpected error", (), sys.exc_info())
@@ -133,7 +137,7 @@ def run(main, snakemake):
     log.info("done in %.1f s, peak memory %.0f MiB", time.perf_counter() - started, peak)
 
 
-def compile_once(function, *arguments):
+def compile_once(function: Callable[..., object], *arguments: Any) -> None:
     """Compile by a first call, or load what another job compiled, one process at a time: parallel writers of numba's
     cache (in the folder that NUMBA_CACHE_DIR named when numba was imported) race."""
     with locked(Path(os.environ["NUMBA_CACHE_DIR"]) / "lock"):

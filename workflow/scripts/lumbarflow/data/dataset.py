@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Source:
     subset: str = ""
 
 
-def parse_name(name):
+def parse_name(name: str) -> tuple[str, str]:
     """(patient, sequence) of a volume name such as `12_t2_SPACE`. Raises DataError."""
     match = NAME.fullmatch(name)
     if not match:
@@ -43,12 +44,12 @@ def parse_name(name):
     return match["patient"], match["sequence"]
 
 
-def volume_key(name):
+def volume_key(name: str) -> list[int | str]:
     """Sort key that puts 2_t1 before 10_t1."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def parts(path):
+def parts(path: str | Path) -> list[str]:
     """The files that one stored volume consists of: every file of a DICOM folder, an .mhd with its voxels."""
     if os.path.isdir(path):
         return [entry.path for entry in sorted(os.scandir(path), key=lambda e: e.name) if _counts(entry.name)]
@@ -56,11 +57,11 @@ def parts(path):
     return [str(path), *filter(os.path.isfile, voxels)]
 
 
-def _counts(name):
+def _counts(name: str) -> bool:
     return not name.startswith(".") and name not in LITTER
 
 
-def _name(path):
+def _name(path: Path) -> str:
     """Volume name of a file, or of a folder of DICOM slices."""
     if path.is_dir():
         return path.name
@@ -73,14 +74,14 @@ def _name(path):
     return path.name.removesuffix(ending)
 
 
-def find_volumes(root):
+def find_volumes(root: str | Path) -> dict[str, Source]:
     """The volumes of a SPIDER-style folder: {name: Source}, in natural order.
 
     Expects `root`/images and `root`/masks with equally named files. Raises DataError for a missing
     folder, no data, an odd name, a volume stored twice, or an image without its mask and the reverse.
     """
     root = Path(root)
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for kind in ("images", "masks"):
         folder = root / kind
         if not folder.is_dir():
@@ -116,7 +117,7 @@ def find_volumes(root):
     }
 
 
-def read_sheet(path):
+def read_sheet(path: str | Path) -> dict[str, Source]:
     """The volumes of a sample sheet: {name: Source}, in the sheet's order.
 
     A CSV file with the columns volume, patient, sequence, image, mask and, for the official split,
@@ -138,22 +139,24 @@ def read_sheet(path):
     missing = [column for column in SHEET[:-1] if column not in rows[0]]
     if missing:
         raise DataError(f"{path}: has no column {missing[0]!r}; expected {', '.join(SHEET)} (subset may be left out)")
-    volumes, first, subsets = {}, {}, {}
+    volumes: dict[str, Source] = {}
+    first: dict[str, int] = {}
+    subsets: dict[str, str] = {}
     for line, row in enumerate(rows, 2):
         where = f"{path}, line {line}"
         if any(row[column] is None for column in SHEET[:-1]):
             raise DataError(f"{where}: has fewer cells than columns")
         row = {column: (row.get(column) or "").strip() for column in SHEET}
-        for column, allowed in (("volume", VOLUME), ("patient", PATIENT)):
-            if not allowed.fullmatch(row[column]):
+        for column, pattern in (("volume", VOLUME), ("patient", PATIENT)):
+            if not pattern.fullmatch(row[column]):
                 raise DataError(
                     f"{where}: {row[column]!r} is no name for a {column}; use letters, digits, `_` and `-`, "
                     "beginning with a letter or digit"
                 )
-        for column, allowed in (("sequence", SEQUENCES), ("subset", ("", *SUBSETS))):
-            if row[column] not in allowed:
+        for column, known in (("sequence", SEQUENCES), ("subset", ("", *SUBSETS))):
+            if row[column] not in known:
                 raise DataError(
-                    f"{where}: {column} is {row[column]!r}; expected {' or '.join(name for name in allowed if name)}"
+                    f"{where}: {column} is {row[column]!r}; expected {' or '.join(name for name in known if name)}"
                 )
         if row["volume"] in volumes:
             raise DataError(f"{where}: volume {row['volume']} is listed twice, first in line {first[row['volume']]}")
@@ -168,7 +171,7 @@ def read_sheet(path):
     return volumes
 
 
-def _listed(folder, text, where):
+def _listed(folder: Path, text: str, where: str) -> str:
     """Path of an image or mask of a sheet: absolute, or below the sheet's folder."""
     if not text or ".." in Path(text).parts:
         raise DataError(f"{where} is {text!r}; expected a path below the sheet's folder, or an absolute one")
@@ -179,9 +182,9 @@ def _listed(folder, text, where):
     return path
 
 
-def duplicates(digests):
+def duplicates(digests: Mapping[str, Hashable]) -> list[list[str]]:
     """Names that share their digest with another: [[names of one picture], ...]. digests: {name: sha256}."""
-    same = {}
+    same: dict[Hashable, list[str]] = {}
     for name, digest in digests.items():
         same.setdefault(digest, []).append(name)
     return [names for names in same.values() if len(names) > 1]

@@ -17,7 +17,7 @@ from .headers import LIMIT
 VOLUME = re.compile(r"[A-Za-z0-9]+_(t1|t2|t2_SPACE)\.mha")
 
 
-def fetch(address, name, md5, root):
+def fetch(address: str, name: str, md5: str, root: str | Path) -> None:
     """Put file `name` from the web folder `address` into `root`; unpack it there if it is a zip of volumes.
 
     Files that are complete are not fetched again; a broken download starts again from its beginning.
@@ -44,7 +44,7 @@ def fetch(address, name, md5, root):
     done.touch()
 
 
-def unpack(archive, folder):
+def unpack(archive: str | Path, folder: str | Path) -> None:
     """Unpack the volumes of a zip file straight into `folder`, whatever folders they have inside.
 
     Raises DataError, before anything is written, for links, absolute paths, `..` and files that are
@@ -65,11 +65,11 @@ def unpack(archive, folder):
     logging.info("%s: %d volumes", archive, len(members))
 
 
-def _name(member):
+def _name(member: zipfile.ZipInfo) -> str:
     return PurePosixPath(member.filename).name
 
 
-def _wanted(archive, member):
+def _wanted(archive: str | Path, member: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(member.filename)
     if path.is_absolute() or ".." in path.parts or "\\" in member.filename or stat.S_ISLNK(member.external_attr >> 16):
         raise DataError(f"{archive}: holds the unsafe entry {member.filename!r}; do not use this archive")

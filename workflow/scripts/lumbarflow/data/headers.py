@@ -10,6 +10,8 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Sequence
+from pathlib import Path
 
 from .. import DataError
 
@@ -21,7 +23,7 @@ BYTES = {"UCHAR": 1, "CHAR": 1, "USHORT": 2, "SHORT": 2, "UINT": 4, "INT": 4, "U
 BYTES |= {"ULONG_LONG": 8, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
-def check(path):
+def check(path: str | Path) -> None:
     """Raise DataError, naming the file, where a .mha, .mhd, .nii or .nii.gz is not what its header says, asks for
     more than LIMIT, or names voxels elsewhere than in itself (.mhd: than in the .raw or .zraw of its own name)."""
     path = str(path)
@@ -31,8 +33,8 @@ def check(path):
         _check_metaimage(path)
 
 
-def check_size(path, size, voxel):
-    """Raise DataError where a grid of `size` with `voxel` bytes a voxel is empty or more than LIMIT."""
+def check_size(path: str | Path, size: Sequence[int], voxel: int) -> int:
+    """Bytes of a grid of `size` with `voxel` bytes a voxel. Raises DataError where it is empty or more than LIMIT."""
     wanted = math.prod(size) * voxel
     if not size or min(size) < 1 or wanted > LIMIT:
         raise DataError(
@@ -42,17 +44,17 @@ def check_size(path, size, voxel):
     return wanted
 
 
-def _damaged(path, what):
+def _damaged(path: str, what: str) -> DataError:
     return DataError(f"{path}: cannot be read as a volume: {what}; replace the file or take it out of the dataset")
 
 
-def _read_fields(path):
+def _read_fields(path: str) -> tuple[dict[str, str], int]:
     """Header of a MetaImage file, {key: value}, and where it ends."""
-    fields = {}
+    fields: dict[str, str] = {}
     with open(path, "rb") as file:
         while "ElementDataFile" not in fields:
             line = LINE.fullmatch(file.readline(LONGEST_LINE))
-            key = line and line[1].decode("latin-1")
+            key = line[1].decode("latin-1") if line else ""
             if not line or len(fields) > LINES or key in fields:
                 raise _damaged(
                     path,
@@ -63,7 +65,7 @@ def _read_fields(path):
         return fields, file.tell()
 
 
-def _check_metaimage(path):
+def _check_metaimage(path: str) -> None:
     fields, begins = _read_fields(path)
     stem = os.path.splitext(os.path.basename(path))[0]
     allowed = {"LOCAL"} | ({f"{stem}.raw", f"{stem}.zraw"} if path.endswith(".mhd") else set())
@@ -103,7 +105,7 @@ def _check_metaimage(path):
         raise _damaged(path, f"cut short: its header claims {wanted} bytes of voxels, found {found}")
 
 
-def _check_packed(path, voxels, begins, wanted, claimed):
+def _check_packed(path: str, voxels: str, begins: int, wanted: int, claimed: str | None) -> None:
     """Unpack once without keeping anything: ITK takes whatever lies in memory for voxels that do not unpack."""
     found, unpacked = os.path.getsize(voxels) - begins, 0
     if claimed != str(found):
@@ -120,7 +122,7 @@ def _check_packed(path, voxels, begins, wanted, claimed):
         raise _damaged(path, f"its header claims {wanted} bytes of voxels, they unpack to {unpacked}")
 
 
-def _check_nifti(path):
+def _check_nifti(path: str) -> None:
     """ITK would fill a file that is too short with zeros."""
     with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
         try:

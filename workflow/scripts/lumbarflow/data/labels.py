@@ -3,6 +3,7 @@
 import colorsys
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import CLASSES, DataError
 
@@ -14,7 +15,7 @@ LABELS = {
 }
 
 
-def lut(label_volume):
+def lut(label_volume: ArrayLike) -> NDArray[np.uint8]:
     """Exact classes of SPIDER labels: an integer array of any shape -> uint8 classes 0-3.
 
     Raises DataError (a ValueError) naming every label outside 0-25, 100-125 and 201-225 with its count.
@@ -32,19 +33,22 @@ def lut(label_volume):
     inside = (label_volume >= 0) & (label_volume < 256)
     classes = table[np.where(inside, label_volume, 255)]
     if (classes == 255).any():
-        numbers, counts = np.unique(label_volume[classes == 255], return_counts=True)
-        found = ", ".join(f"{number} ({count} voxels)" for number, count in zip(numbers, counts, strict=True))
+        unknown, counts = np.unique(label_volume[classes == 255], return_counts=True)
+        found = ", ".join(f"{number} ({count} voxels)" for number, count in zip(unknown, counts, strict=True))
         raise DataError(f"unknown labels {found}; SPIDER's are 0-25, 100-125 and 201-225")
     return classes
 
 
-def hidden(label_volume):
-    """Labels of vertebrae that a viewer shows as black: a grey of 10 or less where the highest label is white."""
+def hidden(label_volume: NDArray[np.integer]) -> list[int]:
+    """Labels of vertebrae that a viewer shows as black: a grey of 10 or less where the highest label is white.
+
+    label_volume: SPIDER's labels, integers of any shape.
+    """
     found = np.unique(label_volume)
     return [int(label) for label in found if label in LABELS["vertebrae"] and int(label) * 255 / int(found.max()) <= 10]
 
 
-def colour_table():
+def colour_table() -> str:
     """Text of a 3D Slicer colour table (.ctbl) for SPIDER's labels, in which every structure can be seen.
 
     Hue tells the kind (vertebrae orange, canal blue, discs purple), lightness one from the next.

@@ -6,11 +6,14 @@ the coils shade the picture, the column moves, bends and scales from patient to 
 All lengths are in mm.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ..files import write_csv
 from .volumes import Geometry, write
@@ -38,20 +41,20 @@ class Patient:
     """Shape of one column, drawn once a patient and shared by all of its sequences."""
 
     count: int  # labelled vertebrae
-    heights: np.ndarray  # of the bodies, from the lowest up
-    gaps: np.ndarray  # of the discs below each body
-    shift: tuple  # of the whole column: left-right, inferior-superior, posterior
+    heights: NDArray[np.float64]  # of the bodies, from the lowest up
+    gaps: NDArray[np.float64]  # of the discs below each body
+    shift: tuple[float, float, float]  # of the whole column: left-right, inferior-superior, posterior
     lordosis: float
     scoliosis: float
     phase: float
     depth: float  # of the bodies, front to back
     breadth: float  # of the bodies, side to side
     canal: float  # diameter
-    degeneration: np.ndarray  # of each disc, 0-1
+    degeneration: NDArray[np.float64]  # of each disc, 0-1
     seed: int
 
 
-def draw_patient(seed, number):
+def draw_patient(seed: int, number: int) -> Patient:
     """A random column. `seed` and `number` fix every choice."""
     rng = np.random.default_rng([seed, number])
     count = int(rng.integers(6, 10))
@@ -75,7 +78,9 @@ def draw_patient(seed, number):
     )
 
 
-def _coordinates(patient, size, spacing):
+def _coordinates(
+    patient: Patient, size: Sequence[int], spacing: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Column coordinates of every voxel: lateral x, height s along the column, depth u (posterior > 0)."""
     x, z, y = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(size, spacing, strict=True))
     x, z, y = x[:, None, None], -z[None, :, None], y[None, None, :]  # z grows upwards
@@ -92,7 +97,9 @@ def _coordinates(patient, size, spacing):
     return lateral, z / cosine + u * slope, u
 
 
-def make_labels(patient, size, spacing):
+def make_labels(
+    patient: Patient, size: Sequence[int], spacing: Sequence[float]
+) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     """SPIDER labels uint8 [slices, rows, columns] and the unlabelled extras the image needs.
 
     Vertebrae are numbered 1, 2, ... from the lowest up, the disc below vertebra k is 200 + k, the canal 100.
@@ -136,7 +143,9 @@ def make_labels(patient, size, spacing):
     return labels, extras
 
 
-def _texture(rng, size, spacing, scale):
+def _texture(
+    rng: np.random.Generator, size: Sequence[int], spacing: Sequence[float], scale: float
+) -> NDArray[np.float32]:
     """Smooth random field of unit variance with features of about `scale` mm."""
     coarse = [max(int(np.ceil(n * mm / scale)) + 1, 2) for n, mm in zip(size, spacing, strict=True)]
     field = rng.standard_normal(coarse).astype(np.float32)
@@ -147,8 +156,17 @@ def _texture(rng, size, spacing, scale):
     return planes[lower] * (1 - weight) + planes[lower + 1] * weight
 
 
-def make_image(patient, sequence, labels, extras, spacing):
-    """Intensities (float32, roughly 0-1) of one sequence: contrast, texture, bias field, blur, Rician noise."""
+def make_image(
+    patient: Patient,
+    sequence: str,
+    labels: NDArray[np.uint8],
+    extras: Mapping[str, NDArray[Any]],
+    spacing: Sequence[float],
+) -> NDArray[np.float32]:
+    """Intensities (float32, roughly 0-1) of one sequence: contrast, texture, bias field, blur, Rician noise.
+
+    labels, extras: of make_labels, [slices, rows, columns]; spacing in mm.
+    """
     size = labels.shape
     rng = np.random.default_rng([patient.seed, len(sequence), sum(map(ord, sequence))])
     fat, muscle, bone, disc, fluid, cord, bowel = (value * rng.uniform(0.88, 1.12) for value in CONTRASTS[sequence])
@@ -178,16 +196,16 @@ def make_image(patient, sequence, labels, extras, spacing):
     return np.hypot(np.clip(image, 0, None) + noise[0], noise[1])
 
 
-def make_volume(seed, number, sequence):
-    """(image int16, labels uint8, Geometry) of one series in canonical axes."""
+def make_volume(seed: int, number: int, sequence: str) -> tuple[NDArray[np.int16], NDArray[np.uint8], Geometry]:
+    """(image int16, labels uint8, Geometry) of one series in canonical axes [slices, rows, columns]."""
     size, spacing = GRIDS[sequence]
     patient = draw_patient(seed, number)
     labels, extras = make_labels(patient, size, spacing)
-    image = make_image(patient, sequence, labels, extras, spacing)
+    grey = make_image(patient, sequence, labels, extras, spacing)
     # SPIDER: 73 of 447 series are stored PIR with intensities from 0 up, the others LPS from -1000
     stored = "PIR" if number % 6 == 3 else "LPS"
     low, span = (0, 900) if stored == "PIR" else (-1000, 2600)
-    image = np.clip(low + image * span, low, 3096).astype(np.int16)
+    image = np.clip(low + grey * span, low, 3096).astype(np.int16)
     cosines = np.array(STORAGE[stored], float)
     blank = Geometry((1, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(cosines))
     stored_of = [axis for axis, _ in blank.axes()]
@@ -199,7 +217,7 @@ def make_volume(seed, number, sequence):
     return image, labels, Geometry(tuple(stored_size), tuple(stored_spacing), origin, tuple(cosines))
 
 
-def overview(seed, patients, sequences):
+def overview(seed: int, patients: int, sequences: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of overview.csv: every fifth patient is in SPIDER's `validation` subset."""
     rows = []
     for number in range(1, patients + 1):
@@ -225,13 +243,14 @@ def overview(seed, patients, sequences):
     return rows
 
 
-def write_volume(root, seed, number, sequence):
+def write_volume(root: str | Path, seed: int, number: int, sequence: str) -> None:
     """Write one series as root/images/{name}.mha and root/masks/{name}.mha."""
     image, labels, geometry = make_volume(seed, number, sequence)
     for kind, array in (("images", image), ("masks", labels)):
         write(Path(root) / kind / f"{number}_{sequence}.mha", array, geometry)
 
 
-def write_overview(path, seed, patients, sequences):
+def write_overview(path: str | Path, seed: int, patients: int, sequences: Sequence[str]) -> None:
+    """Write overview.csv of the series of `sequences` of so many patients."""
     rows = overview(seed, patients, sequences)
     write_csv(path, rows, list(rows[0]))

@@ -1,11 +1,16 @@
 """What one volume looks like as stored, and what a repair changed in one mask."""
 
 import hashlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import CLASSES
 from .labels import hidden
+
+if TYPE_CHECKING:  # describing needs no reader of volumes
+    from .volumes import Volume
 
 FOREGROUND = CLASSES[1:]
 DESCRIPTION = (
@@ -26,7 +31,7 @@ FIDELITY = (
 )
 
 
-def describe(image, mask):
+def describe(image: "Volume", mask: "Volume") -> dict[str, Any]:
     """The description of one volume: a dict of DESCRIPTION's columns, whose and corrected it is apart.
 
     image, mask: volumes.Volume in canonical orientation. The defects are the paper's (DEFECTS); a
@@ -45,11 +50,11 @@ def describe(image, mask):
         "defect_axis": first != 0,
         # ITK's first axis runs along the columns of a stored plane
         "defect_turned": down < back or down_flipped or back_flipped,
-        "image_sha256": hashlib.sha256(np.ascontiguousarray(image.array)).hexdigest(),
+        "image_sha256": hashlib.sha256(np.ascontiguousarray(image.array).data).hexdigest(),
     }
 
 
-def compare(exact, repaired):
+def compare(exact: NDArray[np.uint8], repaired: NDArray[np.uint8]) -> dict[str, int]:
     """What a repair changed in one class mask: a dict of pixel counts, see FIDELITY. Masks: uint8 [H, W]."""
     row = {"pixels": exact.size, "changed": int((exact != repaired).sum())}
     for k, name in enumerate(FOREGROUND, 1):

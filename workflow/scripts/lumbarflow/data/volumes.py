@@ -8,11 +8,14 @@ head up, face to the left.
 import itertools
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from .. import DataError
 from ..files import replacing
@@ -29,35 +32,40 @@ LETTERS = ("RL", "AP", "IS")  # the two ends of each patient axis
 class Geometry:
     """Grid of a stored volume: size, spacing (mm), origin (mm) and direction cosines (row-major 3x3)."""
 
-    size: tuple
-    spacing: tuple
-    origin: tuple
-    direction: tuple
+    size: Sequence[int]
+    spacing: Sequence[float]
+    origin: Sequence[float]
+    direction: Sequence[float]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return ", ".join(f"{name} {tuple(map(float, getattr(self, name)))}" for name in self.__dataclass_fields__)
 
-    def axes(self):
+    def axes(self) -> tuple[tuple[int, bool], ...]:
         """For each canonical axis, (stored axis, flipped). Oblique volumes get their nearest axes."""
         cosines = np.array(self.direction).reshape(3, 3)
         nearest = max(itertools.permutations(range(3)), key=lambda p: sum(abs(cosines[a, p[a]]) for a in range(3)))
         return tuple((nearest[axis], bool(cosines[axis, nearest[axis]] * sign < 0)) for axis, sign in CANONICAL)
 
-    def orientation(self):
+    def orientation(self) -> str:
         """Three letters, one a stored axis, for the side that its indices grow towards, such as LPS."""
         letters = ["", "", ""]
         for (stored, flipped), (axis, sign) in zip(self.axes(), CANONICAL, strict=True):
             letters[stored] = LETTERS[axis][int((sign > 0) != flipped)]
         return "".join(letters)
 
-    def corrected(self, orientation=None, spacing=None, origin=None):
+    def corrected(
+        self,
+        orientation: str | None = None,
+        spacing: Sequence[float] | None = None,
+        origin: Sequence[float] | None = None,
+    ) -> Self:
         """This grid with what is given in place of what the header says.
 
         orientation: three letters, one a stored axis, for the side that its indices grow towards,
         such as LPS; spacing (mm a step of each stored axis) and origin (mm) as in the header.
         Raises DataError for letters that do not name three axes.
         """
-        changes = {"spacing": spacing, "origin": origin}
+        changes: dict[str, Any] = {"spacing": spacing, "origin": origin}
         if orientation is not None:
             cosines = np.zeros((3, 3))
             for stored, letter in enumerate(orientation):
@@ -70,7 +78,7 @@ class Geometry:
             changes["direction"] = tuple(cosines.ravel())
         return replace(self, **{name: tuple(value) for name, value in changes.items() if value is not None})
 
-    def check(self, path):
+    def check(self, path: str | Path) -> None:
         """Raise DataError, naming the file, for a grid that no scanner makes."""
         spacing, cosines = np.array(self.spacing), np.array(self.direction).reshape(3, 3)
         if not (
@@ -85,13 +93,15 @@ class Geometry:
                 "under `overrides`"
             )
 
-    def canonical_spacing(self):
+    def canonical_spacing(self) -> tuple[float, ...]:
+        """Spacing (mm) of the canonical axes."""
         return tuple(self.spacing[stored] for stored, _ in self.axes())
 
-    def canonical_size(self):
+    def canonical_size(self) -> tuple[int, ...]:
+        """Voxels along the canonical axes."""
         return tuple(self.size[stored] for stored, _ in self.axes())
 
-    def differs(self, other, tolerance=1e-3):
+    def differs(self, other: "Geometry", tolerance: float = 1e-3) -> str | None:
         """Name of the first property in which two grids differ by more than `tolerance`, or None."""
         for name in ("size", "spacing", "direction", "origin"):
             if not np.allclose(getattr(self, name), getattr(other, name), rtol=tolerance, atol=tolerance):
@@ -104,16 +114,16 @@ class Volume:
     """A volume in canonical orientation: array [slices, rows, columns], spacing in mm of those axes,
     and the geometry of the stored file, which is all that is needed to go back."""
 
-    array: np.ndarray
-    spacing: tuple
+    array: NDArray[Any]
+    spacing: tuple[float, ...]
     geometry: Geometry
 
 
-def _geometry(image):
+def _geometry(image: sitk.Image) -> Geometry:
     return Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
 
-def _reader(path):
+def _reader(path: str | Path) -> sitk.ImageFileReader:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -131,14 +141,14 @@ def _reader(path):
     return reader
 
 
-def _flat(path, dimensions, values):
+def _flat(path: str | Path, dimensions: int, values: int) -> DataError:
     return DataError(
         f"{path}: expected a 3-D volume with one value a voxel, found {dimensions}-D "
         f"with {values} values; convert it to a plain 3-D volume"
     )
 
 
-def _unreadable(path, error):
+def _unreadable(path: str | Path, error: RuntimeError) -> DataError:
     # ITK's own last words are of the kind "No such file or directory", whatever is wrong
     logging.getLogger(__name__).info("ITK on %s: %s", path, error)
     return DataError(
@@ -147,7 +157,7 @@ def _unreadable(path, error):
     )
 
 
-def _read_series(folder):
+def _read_series(folder: str | Path) -> sitk.Image:
     """The one DICOM series of a folder, its slices in order, as an ITK image. Raises DataError."""
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:
@@ -181,7 +191,7 @@ def _read_series(folder):
     return image
 
 
-def read(path, override=None):
+def read(path: str | Path, override: Mapping[str, Any] | None = None) -> Volume:
     """Read a volume (.mha, .mhd, .nii, .nii.gz, or a folder with one DICOM series) in canonical orientation.
 
     override: what to believe in place of the header, see Geometry.corrected. Returns a Volume; its
@@ -204,14 +214,14 @@ def read(path, override=None):
     geometry.check(path)
     # ITK's arrays run z, y, x: stored axis a is array axis 2 - a
     array = sitk.GetArrayFromImage(image).transpose([2 - stored for stored, _ in geometry.axes()])
-    array = np.flip(array, [axis for axis, (_, flipped) in enumerate(geometry.axes()) if flipped])
+    array = np.flip(array, tuple(axis for axis, (_, flipped) in enumerate(geometry.axes()) if flipped))
     return Volume(array, geometry.canonical_spacing(), geometry)
 
 
-def write(path, array, geometry):
+def write(path: str | Path, array: NDArray[Any], geometry: Geometry) -> None:
     """Write a canonical array [slices, rows, columns] as a compressed volume on its stored grid."""
     axes = geometry.axes()
-    array = np.flip(array, [axis for axis, (_, flipped) in enumerate(axes) if flipped])
+    array = np.flip(array, tuple(axis for axis, (_, flipped) in enumerate(axes) if flipped))
     array = array.transpose(np.argsort([2 - stored for stored, _ in axes]))
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
     image.SetSpacing(geometry.spacing)

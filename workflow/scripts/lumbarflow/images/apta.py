@@ -6,6 +6,7 @@ picture that the one before left; colours are class numbers here (red 1, green 2
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike, NDArray
 
 # the release scans the 8 neighbours column by column, the 4 neighbours right, left, down, up;
 # the order matters, since a tie goes to the colour met first
@@ -17,7 +18,9 @@ OUTSIDE = 4  # beyond the picture: does not vote
 
 
 @njit(cache=True)
-def _vote(image, y, x, offsets):
+def _vote(
+    image: NDArray[np.uint8], y: int, x: int, offsets: NDArray[np.int64]
+) -> tuple[int | np.signedinteger, int | np.signedinteger, np.bool_]:
     """(majority colour, number of colours met, whether one neighbour has the pixel's own colour).
 
     The majority is -1 where nobody votes. Counts are packed, eight bits a colour.
@@ -25,7 +28,8 @@ def _vote(image, y, x, offsets):
     packed = np.int64(0)
     for k in range(len(offsets)):
         packed += np.int64(1) << (8 * np.int64(image[y + offsets[k, 0], x + offsets[k, 1]]))
-    most, met = np.int64(0), 0
+    most = np.int64(0)
+    met: int | np.signedinteger = 0
     for colour in range(OUTSIDE):
         count = (packed >> (8 * colour)) & 255
         met += count > 0
@@ -34,14 +38,14 @@ def _vote(image, y, x, offsets):
     if met == 0:
         return -1, 0, own
     for k in range(len(offsets)):
-        colour = np.int64(image[y + offsets[k, 0], x + offsets[k, 1]])
-        if colour != OUTSIDE and (packed >> (8 * colour)) & 255 == most:
-            return colour, met, own
+        candidate = np.int64(image[y + offsets[k, 0], x + offsets[k, 1]])
+        if candidate != OUTSIDE and (packed >> (8 * candidate)) & 255 == most:
+            return candidate, met, own
     return -1, met, own
 
 
 @njit(cache=True)
-def _find_edges(image, y, edge):
+def _find_edges(image: NDArray[np.uint8], y: int, edge: NDArray[np.uint8]) -> None:
     """Mark the pixels of a row whose 3 x 3 neighbourhood has more than one colour; simple enough to vectorise."""
     above, row, below = image[y - 1], image[y], image[y + 1]
     for x in range(len(row) - 2):
@@ -59,7 +63,9 @@ def _find_edges(image, y, edge):
 
 
 @njit(cache=True)
-def _passes(grey, eight, four, literal):
+def _passes(
+    grey: NDArray[np.uint8], eight: NDArray[np.int64], four: NDArray[np.int64], literal: bool
+) -> NDArray[np.uint8]:
     height, width = grey.shape
     image = np.full((height + 2, width + 2), OUTSIDE, np.uint8)
     colours = np.zeros(256, np.uint8)
@@ -100,7 +106,7 @@ def _passes(grey, eight, four, literal):
     return image
 
 
-def repair(grey, version="released"):
+def repair(grey: ArrayLike, version: str = "released") -> NDArray[np.uint8]:
     """The six passes: uint8 grey [H, W] -> uint8 classes 0-3 [H, W].
 
     version `released`: pixel for pixel what the authors' program does:

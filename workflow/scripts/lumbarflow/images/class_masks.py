@@ -1,6 +1,7 @@
 """Labels and classes as pictures: the greys that APTA works on, the paper's colours."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import DataError
 from ..data.labels import lut
@@ -13,8 +14,8 @@ COLOURS = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
 GREYS = np.array([0, 76, 150, 29], np.uint8)
 
 
-def render(plane, stretch):
-    """A plane of labels [H, W] as a uint8 grey picture, which is what APTA works on.
+def render(plane: NDArray[np.integer], stretch: str) -> NDArray[np.uint8]:
+    """A plane of integer labels [H, W] as a uint8 grey picture, which is what APTA works on.
 
     stretch `slice`: from the least to the highest label of the plane, as released, so that one label
     has another grey in every slice; `fixed`: one grey for each class, whatever else is in the plane.

@@ -1,9 +1,12 @@
 """Sagittal planes as 8-bit pictures of one size, and the way back."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import CLASSES, DataError
 
@@ -20,12 +23,12 @@ class Placement:
     width: int
 
     @classmethod
-    def of(cls, row):
+    def of(cls, row: Mapping[str, Any]) -> Self:
         """The placement that a row of a slice table holds."""
         return cls(*(int(row[name]) for name in PLACE))
 
 
-def place(plane_size, spacing, canvas_size, fit):
+def place(plane_size: Sequence[int], spacing: Sequence[float], canvas_size: Sequence[int], fit: str) -> Placement:
     """Where a plane of plane_size [H, W] and spacing (mm a row, mm a column) goes on the canvas.
 
     fit `stretch` fills the canvas whatever the aspect (the paper's release); `letterbox` keeps the
@@ -41,7 +44,7 @@ def place(plane_size, spacing, canvas_size, fit):
     return Placement((canvas_size[0] - height) // 2, (canvas_size[1] - width) // 2, height, width)
 
 
-def windows(array, window, percentiles):
+def windows(array: NDArray[Any], window: str, percentiles: Sequence[float]) -> NDArray[np.float64]:
     """(low, high) grey window of each slice of a canonical array [slices, H, W], as floats [slices, 2].
 
     window `slice`: percentiles of each slice by itself; `volume`: of the whole volume, so that one
@@ -56,15 +59,16 @@ def windows(array, window, percentiles):
     return np.tile(np.percentile(array, percentiles), (len(array), 1)).astype(float)
 
 
-def to_grey(plane, low, high):
-    """Stretch [low, high] to 0-255, cut off what lies outside, truncate to uint8. Constant planes are black."""
+def to_grey(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """Stretch [low, high] of a plane [H, W] to 0-255, cut off what lies outside, truncate to uint8. Constant planes
+    are black."""
     if high <= low:
         return np.zeros(plane.shape, np.uint8)
     scaled = (plane.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
-def resize(array, size, how):
+def resize(array: NDArray[Any], size: Sequence[int], how: str) -> NDArray[Any]:
     """Resize an array [H, W] or [H, W, C] to size [H, W]; pixel centres are kept in place.
 
     how: `nearest`; `linear`, as released, which skips pixels where it shrinks to less than half; `area`,
@@ -83,7 +87,7 @@ def resize(array, size, how):
     return cv2.resize(np.ascontiguousarray(array), (size[1], size[0]), interpolation=flags[how])
 
 
-def resize_classes(mask, size, how):
+def resize_classes(mask: NDArray[np.uint8], size: Sequence[int], how: str) -> NDArray[np.uint8]:
     """Resize a uint8 class mask [H, W]: `nearest`, or `area`: the class that covers most of each pixel."""
     if how != "area" or mask.shape == tuple(size):
         return resize(mask, size, "nearest")
@@ -91,15 +95,19 @@ def resize_classes(mask, size, how):
     return shares.argmax(0).astype(np.uint8)
 
 
-def to_canvas(plane, placement, canvas_size, how):
-    """Put a uint8 plane on a black canvas [H, W]."""
+def to_canvas(
+    plane: NDArray[np.uint8], placement: Placement, canvas_size: Sequence[int], how: str
+) -> NDArray[np.uint8]:
+    """Put a uint8 plane [h, w] on a black canvas uint8 [H, W] of canvas_size; how: see resize."""
     canvas = np.zeros(canvas_size, np.uint8)
     area = resize(plane, (placement.height, placement.width), how)
     canvas[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width] = area
     return canvas
 
 
-def to_source(values, placement, canvas_size, plane_size):
+def to_source(
+    values: NDArray[np.float32], placement: Placement, canvas_size: Sequence[int], plane_size: Sequence[int]
+) -> NDArray[np.float32]:
     """Take a field on any grid that spans the canvas, [h, w] or [h, w, C], back to the source plane.
 
     Sampled linearly at the centres of the source pixels; give it probabilities, not classes.
@@ -108,10 +116,11 @@ def to_source(values, placement, canvas_size, plane_size):
     rows = (np.arange(plane_size[0]) + 0.5) * placement.height / plane_size[0] + placement.top
     columns = (np.arange(plane_size[1]) + 0.5) * placement.width / plane_size[1] + placement.left
     map_x, map_y = np.meshgrid(columns * scale_x - 0.5, rows * scale_y - 0.5)
-    return cv2.remap(
+    sampled: NDArray[Any] = cv2.remap(
         values,
         map_x.astype(np.float32),
         map_y.astype(np.float32),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    return sampled

@@ -1,7 +1,10 @@
 """Class weights of images, the paper's imbalance ratio, and the filter built on it (paper section 3.2.2)."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .. import CLASSES, DataError
 
@@ -10,7 +13,7 @@ WEIGHTS = tuple(f"weight_{name}" for name in CLASSES)
 COLUMNS = ("volume", "patient", "sequence", "index", *PIXELS, *WEIGHTS, "classes", "imbalance_ratio")
 
 
-def count_pixels(mask):
+def count_pixels(mask: ArrayLike) -> NDArray[np.int64]:
     """Pixels of each class in a uint8 class mask: int64 [4]."""
     return np.bincount(np.asarray(mask).ravel(), minlength=len(CLASSES))[: len(CLASSES)]
 
@@ -28,7 +31,7 @@ def soft_sums(p: NDArray[np.float32], truth: NDArray[np.uint8]) -> dict[str, NDA
     }
 
 
-def imbalance_ratio(pixels):
+def imbalance_ratio(pixels: ArrayLike) -> float:
     """Highest / lowest class weight over the four classes, background included; inf where one is absent.
 
     Class weight = pixels of the class / pixels of the image. A ratio, though the paper prints it
@@ -38,8 +41,8 @@ def imbalance_ratio(pixels):
     return float(pixels.max() / pixels.min()) if pixels.min() > 0 else float("inf")
 
 
-def describe(mask):
-    """The weight columns of one image's row."""
+def describe(mask: NDArray[np.uint8]) -> dict[str, Any]:
+    """The weight columns of one image's row, from its uint8 class mask [H, W]."""
     pixels = count_pixels(mask)
     share = pixels / pixels.sum()
     return {
@@ -50,18 +53,19 @@ def describe(mask):
     }
 
 
-def row_pixels(rows):
+def row_pixels(rows: Sequence[Mapping[Any, Any]]) -> NDArray[np.int64]:
     """Pixel counts of weight rows: int64 [rows, 4]."""
     return np.array([[int(row[name]) for name in PIXELS] for row in rows], np.int64).reshape(-1, len(CLASSES))
 
 
-def foreground_share(pixels):
-    """Share of the largest foreground class in the whole foreground; NaN without a foreground."""
+def foreground_share(pixels: ArrayLike) -> float:
+    """Share (0-1) of the largest foreground class in the whole foreground, from the pixels of each class [4]; NaN
+    without a foreground."""
     foreground = np.asarray(pixels, float)[1:]
     return float(foreground.max() / foreground.sum()) if foreground.sum() else float("nan")
 
 
-def focal_alpha(pixels):
+def focal_alpha(pixels: ArrayLike) -> NDArray[np.float64]:
     """Factor of each class in the focal loss, from its pixels over all training images: float [4], mean 1.
 
     Inversely proportional to the class weights (paper section 3.2.2), so that a rare class counts as
@@ -74,22 +78,22 @@ def focal_alpha(pixels):
     return 1 / pixels / np.mean(1 / pixels)
 
 
-def resolve_alpha(loss, rows):
+def resolve_alpha(loss: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Loss settings with alpha as numbers or None, for training rows with pixel counts: `none` is None, `weights`
     becomes focal_alpha of these images."""
     if "alpha" not in loss:  # a loss without
-        return loss
+        return dict(loss)
     alpha = loss["alpha"]
     if alpha == "weights":
         alpha = focal_alpha(row_pixels(rows).sum(0)).tolist()
     return {**loss, "alpha": None if alpha == "none" else alpha}
 
 
-def _excess(rows, limit):
+def _excess(rows: Sequence[Mapping[str, Any]], limit: float) -> set[int]:
     """Rows to drop, the most imbalanced image first, until the pooled ratio of the others is at most `limit`."""
     order = sorted(range(len(rows)), key=lambda i: -float(rows[i]["imbalance_ratio"]))
     pooled = row_pixels(rows).sum(0)
-    dropped = set()
+    dropped: set[int] = set()
     for i in order:
         if imbalance_ratio(pooled) <= limit:
             break
@@ -98,7 +102,14 @@ def _excess(rows, limit):
     return dropped
 
 
-def select(rows, criterion, limit, min_classes, max_images=None, seed=0):
+def select(
+    rows: Sequence[Mapping[str, Any]],
+    criterion: str,
+    limit: float,
+    min_classes: int,
+    max_images: int | None = None,
+    seed: int = 0,
+) -> list[tuple[bool, str]]:
     """Decide which images train: [(kept, reason)], one for each weight row of a sequence.
 
     min_classes: fewest classes an image must show (the paper: 4). criterion, of which `limit` is the bound:

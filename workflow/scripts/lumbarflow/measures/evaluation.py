@@ -1,6 +1,10 @@
 """From predictions and truth to rows of metrics."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import CLASSES
 from .metrics import count, scores, surface
@@ -15,7 +19,13 @@ PER_STACK = ("sequence", "class", "asd", "nsd")
 SURFACES = ("assd", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95")
 
 
-def image_rows(pred, truth, spacing, tau, soft=None):
+def image_rows(
+    pred: NDArray[np.uint8],
+    truth: NDArray[np.uint8],
+    spacing: Sequence[float],
+    tau: float,
+    soft: Mapping[str, NDArray[np.float64]] | None = None,
+) -> list[dict[str, Any]]:
     """One row of metrics for each class of one image: counts, overlap, surfaces in units of spacing.
 
     pred, truth: uint8 class masks [H, W]. soft: sums of prediction.soft_sums for the soft Dice,
@@ -39,7 +49,9 @@ def image_rows(pred, truth, spacing, tau, soft=None):
     return rows
 
 
-def stack_rows(stacks, tau):
+def stack_rows(
+    stacks: Mapping[str, Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]], tau: float
+) -> list[dict[str, Any]]:
     """ASD and NSD as the release took them: the whole test stack of a sequence as if it were one volume.
 
     An artefact, for reproduction only: a surface may match another patient's slice, so distances
@@ -55,8 +67,13 @@ def stack_rows(stacks, tau):
     return rows
 
 
-def volume_rows(pred, truth, spacing, tau):
-    """Dice and surface distances (mm) of each foreground class of one volume [slices, H, W]."""
+def volume_rows(
+    pred: NDArray[np.uint8], truth: NDArray[np.uint8], spacing: Sequence[float], tau: float
+) -> list[dict[str, Any]]:
+    """Dice and surface distances (mm) of each foreground class of one volume.
+
+    pred, truth: uint8 classes [slices, H, W]; spacing and tau in mm.
+    """
     overlap = scores(count(pred, truth, len(CLASSES)))
     rows = []
     for k, name in enumerate(CLASSES[1:], 1):

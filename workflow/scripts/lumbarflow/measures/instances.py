@@ -1,6 +1,10 @@
 """Vertebrae and discs one by one, scored in three dimensions as SPIDER scores them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from .. import CLASSES
@@ -10,12 +14,14 @@ from .metrics import DETECTED, surface
 PER_INSTANCE = ("sequence", "patient", "volume", "class", "label", "voxels", "dice", "assd_mm", "detected")
 
 
-def components(mask):
+def components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Connected parts of a boolean mask [slices, H, W], voxels joined by their faces: int32, 0 outside."""
     return ndimage.label(mask)[0]
 
 
-def instance_rows(pred, truth, spacing):
+def instance_rows(
+    pred: NDArray[np.uint8], truth: NDArray[np.integer], spacing: Sequence[float]
+) -> list[dict[str, Any]]:
     """One row for each true structure of one volume: whether and how well it was found.
 
     pred: uint8 classes; truth: SPIDER's labels, both [slices, H, W]; spacing in mm. Predicted structures are the

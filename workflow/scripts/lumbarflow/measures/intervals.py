@@ -1,11 +1,19 @@
 """How far a result may be chance: the percentile bootstrap over patients, which are what is independent."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 DRAWS = 2000
 
 
-def intervals(statistic, values, seed=0):
+def intervals(
+    statistic: Callable[[dict[str, NDArray[Any]]], Mapping[str, NDArray[np.float64]]],
+    values: Mapping[str, NDArray[Any]],
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
     """95% interval of each statistic when patients are drawn anew, with replacement.
 
     values: {name: [patients]}. statistic takes such a dict with arrays [draws, patients] and returns
@@ -18,6 +26,6 @@ def intervals(statistic, values, seed=0):
     return {name: _percentiles(array) if patients > 1 else (np.nan, np.nan) for name, array in results.items()}
 
 
-def _percentiles(array):
+def _percentiles(array: NDArray[np.float64]) -> tuple[float, float]:
     known = array[np.isfinite(array)]
     return tuple(np.percentile(known, [2.5, 97.5]).tolist()) if len(known) else (np.nan, np.nan)

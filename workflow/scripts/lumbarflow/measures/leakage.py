@@ -1,6 +1,10 @@
 """How much of a test set was seen in training, and how far copying gets."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import DataError
 
@@ -8,7 +12,7 @@ from .. import DataError
 NONE_BY_PATIENT = ("neighbour within 1", "neighbour within 2", "same patient")
 
 
-def shares(rows):
+def shares(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Shares of the test images that training knew something of: a dict of floats in 0-1 for each sequence, with
     its name and the count `test images`.
 
@@ -20,17 +24,17 @@ def shares(rows):
     test = [row for row in rows if row["subset"] == "test"]
     if not test:
         raise DataError("the split has no test images")
-    seen = {}
+    seen: dict[str, set[int]] = {}
     for row in train:
         seen.setdefault(row["volume"], set()).add(int(row["index"]))
     masks = {row["mask_sha256"] for row in train if int(row["classes"]) > 1}
     patients = {row["patient"] for row in train}
 
-    def near(row, distance):
+    def near(row: Mapping[str, Any], distance: int) -> bool:
         known = seen.get(row["volume"], ())
         return any(int(row["index"]) + step in known for step in range(-distance, distance + 1))
 
-    def describe(sequence, test):
+    def describe(sequence: str, test: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {
             "sequence": sequence,
             "test images": len(test),
@@ -44,7 +48,9 @@ def shares(rows):
     return [describe(name, [row for row in test if row["sequence"] == name]) for name in sequences]
 
 
-def nearest(row, image, train, images):
+def nearest(
+    row: Mapping[str, Any], image: NDArray[np.uint8], train: Sequence[Mapping[str, Any]], images: NDArray[np.uint8]
+) -> int:
     """Index into `train` of the image whose mask a predictor without any learning would copy.
 
     The nearest slice of the same volume; where training has none of it, the most similar picture
@@ -54,7 +60,7 @@ def nearest(row, image, train, images):
     if same:
         return min(same, key=lambda k: abs(int(train[k]["index"]) - int(row["index"])))
 
-    def scaled(array):
+    def scaled(array: NDArray[Any]) -> NDArray[np.float32]:
         array = np.asarray(array, np.float32).reshape(len(array), -1)
         array = array - array.mean(1, keepdims=True)
         return array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-6)

@@ -4,20 +4,22 @@ A structure absent from both masks has no score (NaN); one absent from one of th
 Dice 0, NSD 0, ASD infinite.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike, NDArray
 
 DETECTED = 0.1  # the Dice from which on SPIDER counts a structure as found
 
 
-def _ratio(above, below):
+def _ratio(above: ArrayLike, below: ArrayLike) -> NDArray[np.float64]:
     above, below = np.asarray(above, float), np.asarray(below, float)
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
 
-def count(pred, truth, classes=4):
+def count(pred: ArrayLike, truth: ArrayLike, classes: int = 4) -> NDArray[np.int64]:
     """True positive, false positive and false negative pixels of each class: int64 [classes, 3].
 
     pred, truth: integer class masks of one shape. Raises ValueError where the shapes
@@ -32,7 +34,7 @@ def count(pred, truth, classes=4):
 
 
 @njit(cache=True)
-def _confusion(pred, truth, classes):
+def _confusion(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
     """Pixels of each true class (rows) and predicted class (columns): int64 [classes, classes]."""
     matrix = np.zeros((classes, classes), np.int64)
     for i in range(len(pred)):
@@ -42,7 +44,7 @@ def _confusion(pred, truth, classes):
     return matrix
 
 
-def scores(counts):
+def scores(counts: ArrayLike) -> dict[str, NDArray[np.float64]]:
     """IoU, Dice, precision, recall and F1 from counts [..., 3] (tp, fp, fn): dict of float arrays [...].
 
     Formulas: paper section 3.3. Precision is NaN where nothing was predicted and recall where
@@ -59,12 +61,12 @@ def scores(counts):
     }
 
 
-def overlap(pred, truth, classes=4):
+def overlap(pred: ArrayLike, truth: ArrayLike, classes: int = 4) -> dict[str, NDArray[np.float64]]:
     """IoU, Dice, precision, recall and F1 of each class: dict of float arrays [classes]."""
     return scores(count(pred, truth, classes))
 
 
-def boundary(mask):
+def boundary(mask: ArrayLike) -> NDArray[np.bool_]:
     """Surface of a boolean mask of any dimension: its voxels with a face neighbour outside it.
 
     Beyond the array counts as outside.
@@ -83,52 +85,53 @@ def boundary(mask):
 class Surface:
     """Distances between two surfaces, from which every variant follows.
 
-    to_truth: of each predicted surface point, to_pred: of each true one; both in units of spacing.
+    to_truth: of each predicted surface point, to_pred: of each true one; both float64 [points], as tau in units of
+    spacing.
     """
 
-    to_truth: np.ndarray
-    to_pred: np.ndarray
+    to_truth: NDArray[np.float64]
+    to_pred: NDArray[np.float64]
     tau: float
 
-    def _value(self, missed, value):
+    def _value(self, missed: float, value: Callable[[], float]) -> float:
         """`missed` where one surface is empty, NaN where both are, else value()."""
         if len(self.to_truth) and len(self.to_pred):
             return float(value())
         return missed if len(self.to_truth) or len(self.to_pred) else np.nan
 
     @property
-    def assd(self):
+    def assd(self) -> float:
         """Average symmetric surface distance: mean over both surfaces' points together (the paper's ASD, 3.3)."""
         return self._value(np.inf, lambda: np.concatenate([self.to_truth, self.to_pred]).mean())
 
     @property
-    def asd_mean_of_means(self):
+    def asd_mean_of_means(self) -> float:
         """Mean of the two directed means (the paper's release)."""
         return self._value(np.inf, lambda: (self.to_truth.mean() + self.to_pred.mean()) / 2)
 
     @property
-    def nsd_paper(self):
+    def nsd_paper(self) -> float:
         """Share of the true surface closer than tau (strictly) to the predicted one (paper, section 3.3)."""
         return self._value(0.0, lambda: (self.to_pred < self.tau).mean())
 
     @property
-    def nsd_symmetric(self):
+    def nsd_symmetric(self) -> float:
         """Share of both surfaces' points within tau of the other one (Nikolov et al. 2018)."""
         return self._value(0.0, lambda: (np.concatenate([self.to_truth, self.to_pred]) <= self.tau).mean())
 
     @property
-    def nsd_mean_of_means(self):
+    def nsd_mean_of_means(self) -> float:
         """Mean of the two directed shares within tau (the paper's release)."""
         shares = [(distances <= self.tau) for distances in (self.to_truth, self.to_pred)]
         return self._value(0.0, lambda: (shares[0].mean() + shares[1].mean()) / 2)
 
     @property
-    def hd95(self):
+    def hd95(self) -> float:
         """Larger of the two directed 95th percentiles."""
         return self._value(np.inf, lambda: max(np.percentile(self.to_truth, 95), np.percentile(self.to_pred, 95)))
 
 
-def surface(pred, truth, spacing, tau=1.0):
+def surface(pred: ArrayLike, truth: ArrayLike, spacing: Sequence[float], tau: float = 1.0) -> Surface:
     """Surface distances between two boolean masks [*shape]; spacing: one length an axis (px or mm).
 
     Returns a Surface. Raises ValueError where shapes or spacing do not match.
@@ -137,16 +140,17 @@ def surface(pred, truth, spacing, tau=1.0):
     if pred.shape != truth.shape or len(spacing) != pred.ndim or pred.ndim > 3:
         raise ValueError(f"prediction {pred.shape}, truth {truth.shape} and spacing {tuple(spacing)} do not match")
     depth = 3 - pred.ndim
-    spacing = np.array([*[1.0] * depth, *spacing], float)
+    lengths = np.array([*[1.0] * depth, *spacing], float)
     edges = [boundary(mask)[(None,) * depth] for mask in crop(pred, truth)]
     points = [int(edge.sum()) for edge in edges]
     if not all(points):
-        return Surface(*(np.full(n, np.inf) for n in points), tau)
-    return Surface(_nearest(edges[0], edges[1], spacing), _nearest(edges[1], edges[0], spacing), tau)
+        return Surface(np.full(points[0], np.inf), np.full(points[1], np.inf), tau)
+    return Surface(_nearest(edges[0], edges[1], lengths), _nearest(edges[1], edges[0], lengths), tau)
 
 
-def crop(pred, truth):
-    """Both masks cut to the box around what either shows; beyond it is outside of both, so surfaces stay."""
+def crop(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Both boolean masks [*shape] cut to the box around what either shows; beyond it is outside of both, so surfaces
+    stay."""
     box = []
     for axis in range(pred.ndim):
         others = tuple(other for other in range(pred.ndim) if other != axis)
@@ -159,7 +163,7 @@ FAR = np.iinfo(np.int32).max  # no surface in this row
 
 
 @njit(cache=True)
-def _gaps(edge):
+def _gaps(edge: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Pixels along the last axis to the nearest surface point in the same row, or FAR: int32 [Z, H, W]."""
     depth, height, width = edge.shape
     gaps = np.empty(edge.shape, np.int32)
@@ -178,7 +182,7 @@ def _gaps(edge):
 
 
 @njit(cache=True)
-def _nearest(points, edge, spacing):
+def _nearest(points: NDArray[np.bool_], edge: NDArray[np.bool_], spacing: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance of each true voxel of `points` to the nearest one of `edge`, both bool [Z, H, W]: float64 [N].
 
     Exact: rows are visited from the point's own outwards, until they alone are farther than the best so far.
@@ -197,7 +201,7 @@ def _nearest(points, edge, spacing):
 
 
 @njit(cache=True)
-def _squared(gaps, z, y, x, spacing):
+def _squared(gaps: NDArray[np.int32], z: int, y: int, x: int, spacing: NDArray[np.float64]) -> float:
     """Square of the distance from one voxel to the nearest surface point, given the gaps of every row."""
     depth, height, _ = gaps.shape
     best = np.inf
