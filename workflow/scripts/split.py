@@ -14,7 +14,7 @@ def main(snakemake):
     from lumbarflow.learning import splits
 
     rows = [row for path in snakemake.input.manifests for row in files.read_csv(path)]
-    settings = snakemake.params.split["split"]
+    settings = snakemake.params.split
     fold, seed = int(snakemake.wildcards.fold), int(snakemake.wildcards.seed)
     official = splits.read_official(snakemake.input.overview[0]) if settings["kind"] == "official" else None
     try:

@@ -72,7 +72,7 @@ def with_defaults(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The config file `path` with `config` laid over it, label recipes with their defaults."""
     whole = merge(yaml.safe_load(path.read_text(encoding="utf-8")), config)
     for name, recipe in (whole["labels"] or {}).items():
-        variant = RECIPES.variants.get(recipe.get("method")) if isinstance(recipe, dict) else None
+        variant = RECIPES.variants.get(str(recipe.get("method"))) if isinstance(recipe, dict) else None
         if variant:
             whole["labels"][name] = {**{key: each.default for key, each in variant.options.items()}, **recipe}
     return whole

@@ -36,7 +36,8 @@ def _imports(path: Path, root: Path) -> tuple[frozenset[Path], frozenset[str]]:
 
     Of each package on the way its __init__.py counts, and the data files beside that.
     """
-    files, foreign = set(), set()
+    files: set[Path] = set()
+    foreign: set[str] = set()
     for name in _statements(path, path.relative_to(root).parent.parts):
         if not (root / name[0]).is_dir() and not (root / f"{name[0]}.py").is_file():
             foreign.add(name[0])
@@ -58,7 +59,9 @@ def _is_data(file: Path) -> bool:
 def closure(path: Path, root: Path = SCRIPTS) -> tuple[set[Path], set[str]]:
     """A file of `root`, all files below `root` that it imports, directly or not, and the foreign packages that these
     import (Python's own among them)."""
-    files, foreign, new = set(), set(), {path}
+    files: set[Path] = set()
+    foreign: set[str] = set()
+    new = {path}
     while new:
         file = new.pop()
         files.add(file)

@@ -29,8 +29,8 @@ def load(path: str | Path, size: Sequence[int] | None = None, network: str = "pa
     """Read a .keras file in safe mode: code inside is never run.
 
     size: [H, W] of the images it is to segment; network: its name in the config, whose module, if it is one of the
-    user's own, brings the layers that it defines. Raises DataError for a damaged or foreign file, or a model for another
-    size or other classes.
+    user's own, brings the layers that it defines. Raises DataError for a damaged or foreign file, or a model for
+    another size or other classes.
     """
     import keras
 

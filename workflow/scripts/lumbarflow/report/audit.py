@@ -1,12 +1,16 @@
 """Tables of the dataset, of what the paper found wrong with it, and of what its repair costs."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..data.dataset import duplicates
-from ..data.survey import DEFECTS, FOREGROUND
+from ..data.survey import DEFECTS, FOREGROUND, compare
+from ..files import read_csv
+from ..images import png
+from ..images.slices import PLACE
 
 
 def _span(values: pd.Series, unit: str = "") -> str:
@@ -113,3 +117,20 @@ def fidelity(tables: Iterable[tuple[Mapping[str, str], str, pd.DataFrame]]) -> p
                 }
             )
     return pd.DataFrame(rows)
+
+
+def compare_masks(tables: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """What a repair changed in each slice: rows of survey.FIDELITY, with the slice's place on the canvas and the files
+    of both masks (`exact`, `repaired`).
+
+    tables: (slice table, table of exact masks, table of repaired masks) of each volume.
+    """
+    rows = []
+    for sliced, exact, repaired in tables:
+        for row, *masks in zip(*map(read_csv, (sliced, exact, repaired)), strict=True):
+            name = f"{int(row['index']):03d}.png"
+            paths = [Path(table).with_suffix("") / name for table in (exact, repaired)]
+            pair = [png.read(path, mask["sha256"]) for path, mask in zip(paths, masks, strict=True)]
+            known = {key: row[key] for key in ("volume", "patient", "sequence", "index", *PLACE)}
+            rows.append({**known, **compare(*pair), "exact": paths[0], "repaired": paths[1]})
+    return rows

@@ -80,9 +80,9 @@ NOTES = {
     ),
     "apta_fidelity": (
         "What APTA costs",
-        "APTA's masks against the exact lookup on the same canvas. Vanished: slices whose mask lost the class altogether; "
-        "appeared: slices that show a class which is not there. Masks that came out of APTA before (a dataset published by "
-        "the paper's authors, say) agree with themselves: there the comparison is circular.",
+        "APTA's masks against the exact lookup on the same canvas. Vanished: slices whose mask lost the class "
+        "altogether; appeared: slices that show a class which is not there. Masks that came out of APTA before (a "
+        "dataset published by the paper's authors, say) agree with themselves: there the comparison is circular.",
     ),
     "cross_sequence": (
         "Across sequences",
