@@ -241,7 +241,7 @@ rule draw_run:
 def get_first_model(wildcards):
     """Of one of an experiment's trainings: all build the same network."""
     first = next(run for run in PLAN.runs if run.experiment == wildcards.experiment)
-    return get_each(rules.train.output.model, [first])
+    return get_each(rules.train.output.model, [first])[0]
 
 
 rule draw_network:

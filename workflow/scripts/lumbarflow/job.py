@@ -107,9 +107,7 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
     os.dup2(os.open(snakemake.log[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644), 2)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.addFilter(
-        lambda record: record.name == PROGRESS or record.levelno >= logging.WARNING
-    )
+    terminal.addFilter(lambda record: record.name == PROGRESS or record.levelno >= logging.WARNING)
     file = logging.FileHandler(snakemake.log[0], "a", encoding="utf-8")
     for handler in (terminal, file):
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
