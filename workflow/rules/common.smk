@@ -3,6 +3,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from snakemake.cli import get_argument_parser
 from snakemake.logging import logger
 
 # of the project, however it is entered: from its root, through workflow/Snakefile, or as a module
@@ -15,14 +16,17 @@ from lumbarflow.plan import Plan
 
 
 def get_targets():
-    """Names of what Snakemake was asked for, by its user or, in a job of a cluster, by its main process."""
-    asked = workflow.dag_settings
-    return {*asked.targets, *(job.rulename for job in asked.target_jobs)} if asked else set()
+    """What Snakemake was asked for, by its user or, in a job of a cluster, by its main process.
+
+    While rules are read Snakemake does not know it yet; its own parser tells targets from values of options.
+    """
+    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    return {*asked.targets, *(job.partition(":")[0] for job in asked.target_jobs or ())}
 
 
 try:
     config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
-    PLAN = Plan.make(config, ROOT / "workflow" / "schemas", get_targets())
+    PLAN = Plan.make(config, ROOT / "workflow" / "schemas", get_targets() if "download" in config else ())
 except DataError as error:
     # a WorkflowError would wrap the line in places of the Snakefile, which mean nothing to a user
     logger.error(f"Error: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from . import DataError, settings
 from .data import dataset
 from .data.dataset import Source
 
+DOWNLOADING = re.compile(r"(^|_)download$|(^|/)download\.txt$")  # the rule, also of a module; its output
 PHANTOM = "results/phantom"  # where the built-in dataset is made; never in a folder of the user's
 
 
@@ -66,7 +68,7 @@ class Plan:
         Raises DataError that names the key, file or line.
         """
         experiments = settings.load(config, schemas)
-        downloading = "download" in config and "download" in targets
+        downloading = any(DOWNLOADING.search(target) for target in targets)
         return cls(config, experiments, {} if downloading else find_volumes(config))
 
     @cached_property
