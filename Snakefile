@@ -1,5 +1,5 @@
 # From lumbar MRI volumes to segmentation tables. Each stage's rules stand in the file of its name.
-# config/config.yaml lies under every other config (common.smk), however this workflow is entered.
+# config/config.yaml lies under every other config (plan.smk), however this workflow is entered.
 from snakemake.utils import min_version
 
 min_version("9.17")
@@ -8,7 +8,8 @@ min_version("9.17")
 report: "workflow/report/workflow.rst"
 
 
-include: "workflow/rules/common.smk"  # the plan that follows from the config, and what all stages use
+include: "workflow/rules/plan.smk"  # the config, and what is to be run
+include: "workflow/rules/common.smk"  # what several stages use
 include: "workflow/rules/data.smk"  # 0 the phantom dataset, or a download
 include: "workflow/rules/slices.smk"  # 1 sagittal slices as PNG
 include: "workflow/rules/labels.smk"  # 2 class masks: the paper's APTA, or exact

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-LIBRARY = ROOT / "workflow/scripts/lumbarflow"
+from lumbarflow import source
+
 BIN = Path(sys.executable).parent
 
 
@@ -22,7 +23,7 @@ BIN = Path(sys.executable).parent
         ["ruff", "format", "--check", "."],
         ["mypy"],
         ["lint-imports"],
-        ["snakefmt", "--check", "Snakefile", "workflow/rules"],
+        ["snakefmt", "--check", "Snakefile", "workflow/Snakefile", "workflow/rules"],
         ["snakemake", "--lint"],
     ],
     ids=" ".join,
@@ -35,48 +36,48 @@ def test_linters(command):
     assert process.returncode == 0, process.stdout + process.stderr
 
 
-def for_types_only(node):
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+def rules():
+    """{rule: (its block, its script)} of the rules that run one."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    blocks = re.findall(r"^ *rule (\w+):(.*?)(?=^ *(?:use )?rule |\Z)", text, re.S | re.M)
+    scripts = {name: (block, re.search(r'script:\s+"\.\./scripts/(\w+)\.py"', block)) for name, block in blocks}
+    return {name: (block, found[1]) for name, (block, found) in scripts.items() if found}
 
 
-def imports(path):
-    """Modules of the library that a file imports when it runs."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [node for node in tree.body if not for_types_only(node)]
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == "lumbarflow"):
-            module = (node.module or "").removeprefix("lumbarflow").lstrip(".")
-            found |= {module} if module else {alias.name for alias in node.names}
-    return {name for name in found if (LIBRARY / f"{name}.py").is_file()}
+def test_each_rule_runs_the_script_of_its_name_and_reruns_with_its_code():
+    found = rules()
+    assert len(found) == 24
+    for name, (block, script) in found.items():
+        assert script == name
+        assert re.search(rf'code=get_code\("{name}"', block), name
 
 
-def closure(names):
-    seen = set()
-    while names:
-        name = names.pop()
-        if name not in seen:
-            seen.add(name)
-            names |= imports(LIBRARY / f"{name}.py")
-    return seen
+def test_scripts_are_short_and_hide_no_logic_in_main():
+    for path in sorted(source.SCRIPTS.glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 46, path.name
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef):
+                inner = [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef) and each is not node]
+                assert not inner, f"{path.name}: {inner}"
 
 
-def test_each_rule_has_all_modules_it_runs_as_inputs():
-    """Snakemake does not see edits of imported modules unless they are inputs."""
-    text = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
-    table = ast.literal_eval(re.search(r"^LIBRARY = (\{.*?^\})", text, re.S | re.M)[1])
-    rules = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
-    blocks = re.findall(r"^ *rule (\w+):(.*?)(?=^ *rule |\Z)", rules, re.S | re.M)
-    checked = 0
-    for name, block in blocks:
-        script = re.search(r'script:\s+"(.*?)"', block)
-        if not script:
-            continue
-        stage = re.search(r'get_library\("(\w+)"\)', block)[1]
-        needed = closure(imports(ROOT / "workflow/rules" / script[1])) - {"job"}
-        assert set(table[stage]) == needed, name
-        checked += 1
-    assert checked == 24
+# what a package is called where it is installed from, and what it cannot do without
+PACKAGES = {"cv2": "opencv-python-headless", "PIL": "pillow", "SimpleITK": "simpleitk"}
+OTHER_BACKENDS = {"jax", "torch"}  # instead of TensorFlow, where a user has installed one
+
+
+def test_each_conda_file_has_what_its_rules_import():
+    for name, (block, script) in rules().items():
+        files = re.findall(r"envs/([\w-]+)\.yaml", block)
+        assert files, name
+        _, foreign = source.closure(source.SCRIPTS / f"{script}.py")
+        needed = {PACKAGES.get(each, each) for each in foreign - OTHER_BACKENDS - set(sys.stdlib_module_names)}
+        for file in files:
+            environment = yaml.safe_load((ROOT / f"envs/{file}.yaml").read_text(encoding="utf-8"))
+            lines = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+            missing = needed - {re.split(r"[\[=]", line)[0] for line in lines}
+            assert not missing, f"envs/{file}.yaml lacks {missing}, which rule {name} imports"
 
 
 def locked(name):

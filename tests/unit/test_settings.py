@@ -65,6 +65,16 @@ def test_the_released_protocol_is_the_papers(config):
             "x",
             r"training\.learning_rate: 'x' is not of type 'number'.*Adam",
         ),
+        (["experiments", "sound", "network", "name"], "unett", r"sound\.network\.name: 'unett' is not known.*'unet'"),
+        (["experiments", "sound", "normalisation"], "zscor", r"sound\.normalisation: 'zscor' is not known.*'zscore'"),
+        (["experiments", "sound", "network", "options"], {"depth": 3}, r"network\.options: unknown key 'depth'"),
+        (
+            ["experiments", "sound", "loss", "name"],
+            "x y:z",
+            r"sound\.loss\.name: 'x y:z' is not known; known: c",
+        ),
+        (["labels", "lut", "stretch"], "slice", r"config\.labels\.lut\.stretch: lut has no option 'stretch'"),
+        (["labels", "lut", "method"], "lutt", r"config\.labels\.lut\.method: 'lutt' is not known.*'lut'"),
         (["experiments", "sound", "split", "parts"], 3, r"sound\.split: the key 'parts' is called 'n_folds' now"),
         (["experiments", "released", "training", "rate"], 1, r"training: the key 'rate' is called 'learning_rate' now"),
         (["experiments", "released", "training", "batch"], 1, r"the key 'batch' is called 'batch_size' now"),
@@ -104,6 +114,46 @@ def test_a_missing_key_is_named(config):
     del config["experiments"]["released"]["training"]["batch_size"]
     with pytest.raises(DataError, match=r"training: the key 'batch_size' is missing"):
         settings.load(config, SCHEMAS)
+
+
+def test_options_that_another_network_or_loss_lacks_are_not_inherited(config):
+    config["experiments"] |= {
+        "every": {"base": "sound", "network": {"options": {"upsample": "every"}}},
+        "rival": {
+            "base": "every",
+            "network": {"name": "unet", "options": {"width": 3}},
+            "loss": {"name": "cross_entropy"},
+        },
+        "own": {"base": "every", "network": {"name": "mine.net:build", "options": {"depth": 3}}},
+    }
+    config["experiments"]["rival"]["loss"] = {"name": "cross_entropy"}
+    config["run"] = ["every", "rival", "own"]
+    loaded = settings.load(config, SCHEMAS)
+    assert loaded["every"]["network"]["options"] == {"width": 6, "momentum": 0.9, "upsample": "every"}
+    assert loaded["rival"]["network"]["options"] == {"width": 3, "momentum": 0.9}
+    assert loaded["rival"]["loss"] == {"name": "cross_entropy", "alpha": "none"}
+    assert loaded["own"]["network"]["options"] == {"depth": 3}
+    assert settings.modules(loaded["own"][key] for key in ("network", "loss", "normalisation")) == ["mine.net"]
+    assert settings.modules([loaded["rival"]["network"], loaded["rival"]["normalisation"]]) == []
+
+
+def test_label_recipes_have_their_defaults():
+    change = {
+        "labels": {"literal": {"method": "apta", "version": "literal"}, "mine": {"method": "mine.masks:make", "k": 1}}
+    }
+    whole = settings.with_defaults(change, ROOT / "config/config.yaml")
+    settings.load(whole, SCHEMAS)
+    expected = {"method": "apta", "version": "literal", "stretch": "slice", "resize": "linear"}
+    assert whole["labels"]["literal"] == expected
+
+
+def test_every_option_of_a_variant_is_described_and_in_the_manual():
+    manual = (ROOT / "config/README.md").read_text(encoding="utf-8")
+    for registry in (settings.NETWORKS, settings.LOSSES, settings.RECIPES, settings.NORMALISATIONS):
+        assert len(registry.variants) >= 2
+        for name in (*registry.variants, *registry.options()):
+            assert f"`{name}`" in manual, name
+        assert all(each.about for each in registry.options().values())
 
 
 def test_every_key_is_described_and_in_the_manual():

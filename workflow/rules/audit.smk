@@ -10,8 +10,8 @@ localrules:
 rule describe_volume:
     """Describe one volume as stored, and look for the paper's four defects (section 3.2.1)."""
     input:
-        image=get_image,
-        mask=get_mask,
+        image=lookup("{volume}/files/image", within=VOLUMES),
+        mask=lookup("{volume}/files/mask", within=VOLUMES),
     output:
         "results/volumes/{volume}.csv",
     log:
@@ -26,8 +26,8 @@ rule describe_volume:
         runtime=grow(15),
     params:
         code=get_code("describe_volume"),
-        image=get_stored_image,
-        mask=get_stored_mask,
+        image=lookup("{volume}/stored/image", within=VOLUMES),
+        mask=lookup("{volume}/stored/mask", within=VOLUMES),
         patient=lookup("{volume}/patient", within=VOLUMES),
         sequence=lookup("{volume}/sequence", within=VOLUMES),
     script:
@@ -143,17 +143,12 @@ rule draw_data:
         "../scripts/draw_data.py"
 
 
-def get_exact_labels(wildcards):
-    """The first label recipe that looks labels up is what the others are held against."""
-    return get_per_volume(f"results/labels/{{slices}}/{PLAN.exact_labels}/{{volume}}.csv")(wildcards)
-
-
 rule fidelity:
     """Compare APTA's masks of a sequence with the exact ones, slice by slice."""
     input:
         slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
         repaired=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
-        exact=get_exact_labels,
+        exact=get_per_volume(f"results/labels/{{slices}}/{PLAN.exact_labels}/{{volume}}.csv"),
         masks=get_masks,
     output:
         table="results/fidelity/{slices}/{labels}/{sequence}.csv",

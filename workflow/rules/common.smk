@@ -1,41 +1,5 @@
-# The plan that follows from the config, where things lie, and what the rules of several stages use.
-import sys
+# What the rules of several stages use.
 from dataclasses import asdict
-from pathlib import Path
-
-from snakemake.cli import get_argument_parser
-from snakemake.logging import logger
-
-# of the project, however it is entered: from its root, through workflow/Snakefile, or as a module
-ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-
-from lumbarflow import DataError, settings, source
-from lumbarflow.data import dataset
-from lumbarflow.plan import Plan
-
-
-def get_targets():
-    """What Snakemake was asked for, by its user or, in a job of a cluster, by its main process.
-
-    While rules are read Snakemake does not know it yet; its own parser tells targets from values of options.
-    """
-    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
-    return {*asked.targets, *(job.partition(":")[0] for job in asked.target_jobs or ())}
-
-
-try:
-    config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
-    PLAN = Plan.make(config, ROOT / "workflow" / "schemas", get_targets() if "download" in config else ())
-except DataError as error:
-    # a WorkflowError would wrap the line in places of the Snakefile, which mean nothing to a user
-    logger.error(f"Error: {error}")
-    sys.exit(1)
-
-EXPERIMENTS = PLAN.experiments
-VOLUMES = {name: asdict(each) for name, each in PLAN.volumes.items()}
-for sequence in [s for s in config["sequences"] if VOLUMES and s not in PLAN.sequences]:
-    logger.info(f"Sequence {sequence}: no volumes in {config['sheet'] or config['root']}; left out of all tables.")
 
 
 pathvars:
@@ -72,13 +36,15 @@ def grow(amount):
 
 
 def get_code(script, *keys):
-    """Digest of the code behind a rule; keys: settings of the experiment that may name a module of the user's own."""
+    """Digest of the code behind a rule; keys: settings of the job's experiment, or its recipes, that may name a module
+    of the user's own."""
     if not keys:
         return source.digest(script)
 
     def get(wildcards):
-        named = settings.modules(EXPERIMENTS[wildcards.experiment], keys)
-        return source.digest(script, named)
+        experiment = EXPERIMENTS.get(wildcards.get("experiment"), {})
+        chosen = [experiment[key] if experiment else config[key][wildcards[key]] for key in keys]
+        return source.digest(script, settings.modules(chosen))
 
     return get
 
@@ -86,6 +52,15 @@ def get_code(script, *keys):
 def get_each(pattern, items):
     """One path for each run, or other set of wildcards, of the plan."""
     return list(dict.fromkeys(str(pattern).format(**asdict(item)) for item in items))
+
+
+def get_first(pattern):
+    """An input function: one path, of the first of an experiment's trainings."""
+
+    def get(wildcards):
+        return get_each(pattern, [next(run for run in PLAN.runs if run.experiment == wildcards.experiment)])[0]
+
+    return get
 
 
 def get_per_volume(pattern):
@@ -106,11 +81,11 @@ def get_volumes(wildcards):
 
 
 def get_masks(wildcards):
-    return [part for volume in get_volumes(wildcards) for part in dataset.parts(VOLUMES[volume]["mask"])]
+    return [part for volume in get_volumes(wildcards) for part in VOLUMES[volume]["files"]["mask"]]
 
 
 def get_stored_masks(wildcards):
-    return {volume: PLAN.stored(volume, "mask") for volume in get_volumes(wildcards)}
+    return {volume: VOLUMES[volume]["stored"]["mask"] for volume in get_volumes(wildcards)}
 
 
 def get_canvas_size(wildcards):

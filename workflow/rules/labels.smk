@@ -2,18 +2,10 @@
 # 1 vertebrae, 2 spinal canal, 3 intervertebral disc) on the canvas of the slices, and a table of them.
 
 
-def get_mask(wildcards):
-    return dataset.parts(VOLUMES[wildcards.volume]["mask"])
-
-
-def get_stored_mask(wildcards):
-    return PLAN.stored(wildcards.volume, "mask")
-
-
 rule label_slices:
     """Turn a volume's labels into class masks, by the paper's APTA or by exact lookup."""
     input:
-        mask=get_mask,
+        mask=lookup("{volume}/files/mask", within=VOLUMES),
         slices="results/slices/{slices}/{volume}.csv",
     output:
         pictures=directory("results/labels/{slices}/{labels}/{volume}"),
@@ -29,9 +21,9 @@ rule label_slices:
         mem_mb=grow(1500),
         runtime=grow(15),
     params:
-        code=get_code("label_slices"),
+        code=get_code("label_slices", "labels"),
         recipe=lookup("labels/{labels}", within=config),
-        source=get_stored_mask,
+        source=lookup("{volume}/stored/mask", within=VOLUMES),
         canvas_size=lookup("slices/{slices}/size", within=config),
     script:
         "../scripts/label_slices.py"

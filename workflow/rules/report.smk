@@ -238,16 +238,10 @@ rule draw_run:
         "../scripts/draw_run.py"
 
 
-def get_first_model(wildcards):
-    """Of one of an experiment's trainings: all build the same network."""
-    first = next(run for run in PLAN.runs if run.experiment == wildcards.experiment)
-    return get_each(rules.train.output.model, [first])[0]
-
-
 rule draw_network:
     """Draw the network of an experiment as it was built (paper, Figure 7)."""
     input:
-        model=get_first_model,
+        model=get_first(rules.train.output.model),
     output:
         report(
             "results/figures/{experiment}/network.png",

@@ -2,18 +2,10 @@
 # and everything that is needed to put a prediction back on the source grid.
 
 
-def get_image(wildcards):
-    return dataset.parts(VOLUMES[wildcards.volume]["image"])
-
-
-def get_stored_image(wildcards):
-    return PLAN.stored(wildcards.volume, "image")
-
-
 rule extract_slices:
     """Turn a volume upright, cut it into sagittal slices and scale their greys to 8 bits."""
     input:
-        image=get_image,
+        image=lookup("{volume}/files/image", within=VOLUMES),
     output:
         pictures=directory("results/slices/{slices}/{volume}"),
         table="results/slices/{slices}/{volume}.csv",
@@ -30,7 +22,7 @@ rule extract_slices:
     params:
         code=get_code("extract_slices"),
         recipe=lookup("slices/{slices}", within=config),
-        source=get_stored_image,
+        source=lookup("{volume}/stored/image", within=VOLUMES),
         patient=lookup("{volume}/patient", within=VOLUMES),
         sequence=lookup("{volume}/sequence", within=VOLUMES),
     script:

@@ -2,33 +2,21 @@
 # its history and everything that prediction needs to know.
 
 
-def get_split_manifests(wildcards):
-    """The manifest of a sequence, or of every one for a training on all."""
-    recipes = {key: EXPERIMENTS[wildcards.experiment][key] for key in ("slices", "labels", "filter")}
-    sequences = PLAN.sequences_of(wildcards.sequence)
-    return expand(rules.manifest.output[0], sequence=sequences, **recipes)
-
-
-def get_official(wildcards):
-    """The overview, for those experiments that follow the official division of the patients."""
-    return [PLAN.overview] if EXPERIMENTS[wildcards.experiment]["split"]["kind"] == "official" else []
-
-
-def get_patients(wildcards):
-    """Who is dealt out: a split of slices does not depend on who else is in the dataset."""
-    return {} if EXPERIMENTS[wildcards.experiment]["split"]["kind"] == "slice" else PLAN.patients
-
-
-def get_training_settings(wildcards):
-    keys = ("normalisation", "network", "loss", "augmentation", "training", "split")
-    return {key: EXPERIMENTS[wildcards.experiment][key] for key in keys}
-
-
 rule split:
     """Deal slices or patients out to training, validation and test."""
     input:
-        manifests=get_split_manifests,
-        overview=get_official,
+        manifests=expand(
+            "results/manifests/{slices}/{labels}/{filter}/{source}.csv",
+            slices=lookup("{experiment}/slices", within=EXPERIMENTS),
+            labels=lookup("{experiment}/labels", within=EXPERIMENTS),
+            filter=lookup("{experiment}/filter", within=EXPERIMENTS),
+            source=lookup("{sequence}", within=PLAN.trained_on),
+        ),
+        overview=branch(
+            lookup("{experiment}/split/kind", within=EXPERIMENTS),
+            cases={"official": PLAN.overview},
+            otherwise=[],
+        ),
     output:
         "results/experiments/<run>/split.csv",
     log:
@@ -44,7 +32,12 @@ rule split:
     params:
         code=get_code("split"),
         split=lookup("{experiment}/split", within=EXPERIMENTS),
-        patients=get_patients,
+        # a split of slices does not depend on who else is in the dataset
+        patients=branch(
+            lookup("{experiment}/split/kind", within=EXPERIMENTS),
+            cases={"slice": []},
+            otherwise=PLAN.patients,
+        ),
     script:
         "../scripts/split.py"
 
@@ -73,7 +66,12 @@ rule train:
         runtime=grow(720),
     params:
         code=get_code("train", "network", "normalisation", "loss"),
-        settings=get_training_settings,
+        split=lookup("{experiment}/split", within=EXPERIMENTS),
+        normalisation=lookup("{experiment}/normalisation", within=EXPERIMENTS),
+        network=lookup("{experiment}/network", within=EXPERIMENTS),
+        loss=lookup("{experiment}/loss", within=EXPERIMENTS),
+        augmentation=lookup("{experiment}/augmentation", within=EXPERIMENTS),
+        training=lookup("{experiment}/training", within=EXPERIMENTS),
         device=config["device"],
     script:
         "../scripts/train.py"

@@ -14,16 +14,17 @@ def main(snakemake):
     from lumbarflow.learning import experiment, training
 
     split, params = Path(snakemake.input.split), snakemake.params
+    settings = {name: params[name] for name in experiment.SETTINGS}
     # beside the model, but no output, which Snakemake would delete before a rerun
     states = Path(snakemake.output.model).parent / "resume"
     model, history, about = experiment.run(
         files.read_csv(split),
-        params.settings,
+        settings,
         int(snakemake.wildcards.seed),
         used,
         Path(snakemake.input.slices[0]).parent,
         Path(snakemake.input.labels[0]).parent,
-        experiment.resume_file(states, params.settings, params.code, split),
+        experiment.resume_file(states, settings, params.code, split),
     )
     about["inputs"] = {"split.csv": files.sha256(split.read_bytes())}
     files.write_csv(snakemake.output.history, history, training.HISTORY)

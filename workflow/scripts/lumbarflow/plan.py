@@ -89,13 +89,25 @@ class Plan:
         """Names of a sequence's volumes, or of every one for `all`."""
         return [name for name, source in self.volumes.items() if sequence in (source.sequence, "all")]
 
-    def sequences_of(self, sequence: str) -> list[str]:
-        """The sequence itself, or every one for `all`."""
-        return self.sequences if sequence == "all" else [sequence]
+    @cached_property
+    def trained_on(self) -> dict[str, list[str]]:
+        """{what a training may be on: its sequences}: each one by itself, and `all` together."""
+        return {**{sequence: [sequence] for sequence in self.sequences}, "all": self.sequences}
 
-    def stored(self, volume: str, kind: str) -> dict[str, Any]:
-        """What volumes.read needs to know of an `image` or `mask`: its path, and what to believe besides its header."""
-        return {"path": getattr(self.volumes[volume], kind), "override": self.config["overrides"].get(volume)}
+    @cached_property
+    def sources(self) -> dict[str, dict[str, Any]]:
+        """{volume: patient, sequence, files and stored}: of its `image` and its `mask` the files that each consists of,
+        and what volumes.read needs to know: the path, and what to believe in place of the header."""
+        found = {}
+        for name, source in self.volumes.items():
+            paths, override = {"image": source.image, "mask": source.mask}, self.config["overrides"].get(name)
+            found[name] = {
+                "patient": source.patient,
+                "sequence": source.sequence,
+                "files": {kind: dataset.parts(path) for kind, path in paths.items()},
+                "stored": {kind: {"path": path, "override": override} for kind, path in paths.items()},
+            }
+        return found
 
     @cached_property
     def overview(self) -> str:

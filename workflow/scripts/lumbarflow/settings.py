@@ -239,8 +239,8 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     return resolved
 
 
-def modules(settings: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
-    """Modules of the user's own that the `network`, `loss` or `normalisation` (keys) of an experiment name."""
-    values = [settings[key] for key in keys]
-    names = [value["name"] if isinstance(value, dict) else value for value in values]
+def modules(chosen: Iterable[Any]) -> list[str]:
+    """Modules of the user's own that these settings of an experiment (network, loss, normalisation) or label recipes
+    name."""
+    names = [each.get("name") or each["method"] if isinstance(each, dict) else each for each in chosen]
     return [module for module in map(module_of, names) if module]

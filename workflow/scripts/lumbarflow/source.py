@@ -21,13 +21,22 @@ SCRIPTS = Path(__file__).resolve().parents[1]
 def _statements(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """What a file imports, as dotted names cut into their parts; `from a import b` gives a.b, which may be a module
     or not. package: of the file, for relative imports."""
-    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+    for node in _walk(ast.parse(path.read_bytes(), str(path))):
         if isinstance(node, ast.Import):
             yield from (tuple(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             base += tuple(node.module.split(".")) if node.module else ()
             yield from ((*base, alias.name) for alias in node.names)
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """A tree's statements, without those that only type checkers see; imports stand in no expression."""
+    yield node
+    only_types = isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+    for block in ("orelse",) if only_types else ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, block, ()):
+            yield from _walk(child)
 
 
 @cache
@@ -92,6 +101,11 @@ def find(module: str, folders: Iterable[str]) -> tuple[Path, Path]:
     return file, file.parents[module.count(".") + (file.name == "__init__.py")]
 
 
+@cache
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def digest(script: str, modules: Iterable[str] = ()) -> str:
     """Digest of the code behind a script of this workflow, and behind modules named in the config (found as by `find`,
     from the working folder)."""
@@ -99,5 +113,5 @@ def digest(script: str, modules: Iterable[str] = ()) -> str:
     sums = {}
     for file, root in found:
         for each in closure(file, root)[0]:
-            sums[each.relative_to(root).as_posix()] = hashlib.sha256(each.read_bytes()).hexdigest()
+            sums[each.relative_to(root).as_posix()] = _sha256(each)
     return hashlib.sha256("".join(f"{sums[name]} {name}\n" for name in sorted(sums)).encode()).hexdigest()[:16]

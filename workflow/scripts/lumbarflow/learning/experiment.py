@@ -17,6 +17,8 @@ from . import batches, device, losses, networks, splits, training
 
 Row = Mapping[str, str]
 Settings = Mapping[str, Any]
+# of an experiment, those that decide a training
+SETTINGS = ("split", "normalisation", "network", "loss", "augmentation", "training")
 
 
 def resume_file(folder: Path, settings: Settings, code: str, split: Path) -> Path:
@@ -59,7 +61,7 @@ def run(
 ) -> tuple[keras.Model, list[dict[str, Any]], dict[str, Any]]:
     """Train on `used` (cpu or gpu); return the network in float32, the rows of its history, and what model.json says.
 
-    rows: of the split; settings: normalisation, network, loss, augmentation, training, split of the experiment.
+    rows: of the split; settings: SETTINGS of the experiment.
     """
     splits.check_disjoint(rows, settings["split"]["kind"])
     subsets = {"train": "train", "validation": splits.VALIDATED_ON[settings["split"]["validation"]]}

@@ -1,0 +1,72 @@
+"""Which code a result depends on: by content, through every import, wherever it lies."""
+
+import os
+import shutil
+import sys
+
+import pytest
+
+from lumbarflow import DataError, source
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A script that imports one module of a package at once, one through it, and one never."""
+    files = {
+        "script.py": "def main():\n    from pack.room import used\n    import numpy\n",
+        "pack/__init__.py": "",
+        "pack/root.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import scipy\nelse:\n    import csv",
+        "pack/room/__init__.py": "",
+        "pack/room/table.csv": "1\n",
+        "pack/room/used.py": "from ..root import x\ntry:\n    from . import deep as other\nfinally:\n    pass",
+        "pack/room/deep.py": "import pandas.api\n",
+        "pack/room/unused.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_the_closure_follows_every_import(project):
+    found, foreign = source.closure(project / "script.py", project)
+    names = {path.relative_to(project).as_posix() for path in found}
+    room = {f"pack/room/{name}" for name in ("__init__.py", "table.csv", "used.py", "deep.py")}
+    assert names == {"script.py", "pack/__init__.py", "pack/root.py"} | room
+    assert foreign == {"numpy", "typing", "csv", "pandas"}
+
+
+def digest(folder, monkeypatch):
+    source._imports.cache_clear()
+    source._sha256.cache_clear()
+    monkeypatch.setattr(source, "SCRIPTS", folder)
+    return source.digest("script")
+
+
+def test_a_digest_changes_with_content_alone(project, tmp_path_factory, monkeypatch):
+    before = digest(project, monkeypatch)
+    elsewhere = shutil.copytree(project, tmp_path_factory.mktemp("elsewhere") / "clone")
+    os.utime(project / "pack/room/deep.py", (1, 1))
+    (project / "pack/room/unused.py").write_text("changed = True\n")
+    assert digest(project, monkeypatch) == digest(elsewhere, monkeypatch) == before
+    for name in ("script.py", "pack/__init__.py", "pack/room/deep.py", "pack/room/table.csv"):
+        text = (elsewhere / name).read_text()
+        (elsewhere / name).write_text(text + "\n# changed\n")
+        assert digest(elsewhere, monkeypatch) != before, name
+        (elsewhere / name).write_text(text)
+    assert digest(elsewhere, monkeypatch) == before
+
+
+def test_a_module_of_ones_own_is_found_without_being_imported(tmp_path):
+    package = tmp_path / "mine_own"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (package / "network.py").write_text("from . import parts\n")
+    (package / "parts.py").write_text("")
+    file, root = source.find("mine_own.network", [str(tmp_path)])
+    assert (file, root) == (package / "network.py", tmp_path)
+    assert {path.name for path in source.closure(file, root)[0]} == {"__init__.py", "network.py", "parts.py"}
+    assert source.find("mine_own", [str(tmp_path)]) == (package / "__init__.py", tmp_path)
+    assert "mine_own" not in sys.modules
+    with pytest.raises(DataError, match=r"there is no module 'mine_own\.absent'; expected a Python file"):
+        source.find("mine_own.absent", [str(tmp_path)])

@@ -1,0 +1,42 @@
+# The config and the plan that follows from it: everything that is to be run.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.cli import get_argument_parser
+from snakemake.logging import logger
+
+# of the project, however it is entered: from its root, through workflow/Snakefile, or as a module
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+if not (ROOT / "workflow" / "scripts").is_dir():
+    raise WorkflowError(
+        f"{ROOT} is no local folder, but the rules need the library beside them: clone the project, and "
+        "name that clone's workflow/Snakefile as the module's `snakefile:`"
+    )
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+from lumbarflow import DataError, settings, source
+from lumbarflow.plan import Plan
+
+
+def get_targets():
+    """What Snakemake was asked for, by its user or, in a job of a cluster, by its main process.
+
+    While rules are read Snakemake does not know it yet; its own parser tells targets from values of options.
+    """
+    asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    return {*asked.targets, *(job.partition(":")[0] for job in asked.target_jobs or ())}
+
+
+try:
+    config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
+    PLAN = Plan.make(config, ROOT / "workflow" / "schemas", get_targets() if "download" in config else ())
+except DataError as error:
+    # a WorkflowError would wrap the line in places of the Snakefile, which mean nothing to a user
+    logger.error(f"Error: {error}")
+    sys.exit(1)
+
+EXPERIMENTS = PLAN.experiments
+VOLUMES = PLAN.sources
+for sequence in [s for s in config["sequences"] if VOLUMES and s not in PLAN.sequences]:
+    logger.info(f"Sequence {sequence}: no volumes in {config['sheet'] or config['root']}; left out of all tables.")
