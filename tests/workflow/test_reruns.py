@@ -1,9 +1,10 @@
 """README, "What reruns when": each change plans exactly the jobs that its line names, on a finished run."""
 
-import ast
 import os
 import re
 import shutil
+import subprocess
+import sys
 from itertools import product
 
 import pytest
@@ -104,6 +105,18 @@ experiments:
 """
 
 
+def planned(output):
+    """The jobs of a dry run's output: {"rule wildcards"}."""
+    found = re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=^\[|\Z)", output, re.M | re.S)
+    assert found or "Nothing to be done" in output, output[-2000:]
+    values = [(rule, re.search(r"^    wildcards: (.*)$", block, re.M)) for rule, block in found]
+    return {
+        " ".join([rule, *re.findall(r"=([^,]*)", wildcards[1] if wildcards else "")])
+        for rule, wildcards in values
+        if rule != "all"
+    }
+
+
 class Project(Workflow):
     """A copy of the source with a dataset beside it and a finished run; changes are taken back after each test."""
 
@@ -145,14 +158,7 @@ class Project(Workflow):
             configs.append(self.folder / "change.yaml")
             configs[1].write_text(yaml.safe_dump(settings), encoding="utf-8")
         output = self("--configfile", *configs, "--dry-run", *arguments).stdout
-        found = re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?=^\[|\Z)", output, re.M | re.S)
-        assert found or "Nothing to be done" in output
-        values = [(rule, re.search(r"^    wildcards: (.*)$", block, re.M)) for rule, block in found]
-        return {
-            " ".join([rule, *re.findall(r"=([^,]*)", wildcards[1] if wildcards else "")])
-            for rule, wildcards in values
-            if rule != "all"
-        }
+        return planned(output)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +232,7 @@ SCRIPTS = "lumbarflow/workflow/scripts"
         ),
         (lambda p: append(p, "lumbarflow/workflow/report/table2.rst"), set()),
         (lambda p: append(p, f"{SCRIPTS}/evaluate.py"), after("evaluate")),
-        (lambda p: append(p, f"{SCRIPTS}/tables.py"), tables()),
+        (lambda p: append(p, f"{SCRIPTS}/make_tables.py"), tables()),
         (
             lambda p: append(p, f"{SCRIPTS}/contact_sheet.py"),
             jobs("contact_sheet", tuple(RECIPES.values()), SEQUENCES),
@@ -308,34 +314,82 @@ def test_a_change_of_settings(project, change, expected):
     assert project.plan(change) == expected
 
 
-LIBRARY = ast.literal_eval(
-    re.search(r"^LIBRARY = (\{.*?^\})", (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8"), re.S | re.M)[
-        1
+def in_place(project, folder, *arguments):
+    """The plan of plain `snakemake` in a fresh clone with the finished run's results and data beside the code."""
+    clone = shutil.copytree(project.source, folder / "clone")
+    for name in ("results", ".snakemake", "data"):
+        shutil.copytree(project.folder / name, clone / name, copy_function=os.link)
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--configfile",
+        project.folder / "config.yaml",
+        "--dry-run",
+        *arguments,
     ]
+    return planned(subprocess.run(command, cwd=clone, capture_output=True, encoding="utf-8", check=True).stdout)
+
+
+def test_a_fresh_clone_beside_kept_results(project, tmp_path):
+    """At another path, all files newer than the results; by plain snakemake and by either profile."""
+    assert in_place(project, tmp_path) == set()
+    clone = Workflow(project.folder, source=tmp_path / "clone")
+    output = clone("--configfile", project.folder / "config.yaml", "--dry-run").stdout
+    assert planned(output) == set()
+    slurm = ("--workflow-profile", clone.source / "profiles/slurm", "--slurm-no-account")
+    output = clone("--configfile", project.folder / "config.yaml", "--dry-run", *slurm).stdout
+    assert planned(output) == set()
+
+
+def test_touching_every_file_of_the_project(project):
+    for path in project.source.rglob("*"):
+        if path.is_file():
+            touch(project, path.relative_to(project.folder))
+    assert project.plan() == set()
+
+
+MEASURED = {"evaluate", "leakage", "draw_run", "make_tables", "compare", "draw_comparisons"}
+
+
+@pytest.mark.parametrize(
+    ("file", "rules"),
+    [
+        ("train.py", {"train", "predict", "draw_network", *MEASURED} - {"leakage"}),
+        ("lumbarflow/learning/keras_losses.py", {"train", "predict", "draw_network", *MEASURED} - {"leakage"}),
+        ("lumbarflow/measures/metrics.py", MEASURED),
+        (
+            "lumbarflow/report/published/table2.csv",
+            {"make_tables", "compare", "draw_comparisons", "dataset_table", "fidelity_table"},
+        ),
+        ("lumbarflow/plan.py", set()),
+        ("show.py", set()),
+    ],
 )
-RULES = {"slices": {"extract_slices"}, "labels": {"label_slices"}, "describe": {"describe_volume"}}
-RULES |= {"dataset": {"dataset_table", "fidelity_table"}, "weights": {"class_weights"}, "tables": {"make_tables"}}
-RULES |= {"figures": {"draw_run"}}
-ABSENT = {"phantom", "download", "colour_labels"}  # not part of this run
+def test_an_edit_of_code_reruns_the_stages_that_use_it(project, file, rules):
+    append(project, f"{SCRIPTS}/{file}")
+    found = {job.split()[0] for job in project.plan()}
+    if "published" in file:  # not all of these read it
+        assert {"make_tables", "compare"} <= found <= rules
+    else:
+        assert found == rules
 
 
-@pytest.fixture(scope="module")
-def edges(finished):
-    """{(rule, rule that uses its outputs)} of the whole run."""
-    graph = finished("--configfile", finished.folder / "config.yaml", "--rulegraph").stdout
-    names = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", graph))
-    return {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
-
-
-@pytest.mark.parametrize("module", ["__init__", "job", *sorted(set().union(*LIBRARY.values()))])
-def test_a_change_of_a_module_of_the_library(project, edges, module):
-    """The stages that use it, by the table that tests/unit/test_project.py holds to the imports, and all after them."""
-    stages = {stage for stage, modules in LIBRARY.items() if module in ("__init__", "job", *modules)} - ABSENT
-    expected = set().union(*(RULES.get(stage, {stage}) for stage in stages))
-    while new := {b for a, b in edges if a in expected} - expected:
-        expected |= new
-    append(project, f"{SCRIPTS}/lumbarflow/{module}.py")
-    assert {job.split()[0] for job in project.plan()} == expected - {"all"}
+def test_an_edit_of_what_all_code_uses_reruns_everything(project):
+    append(project, f"{SCRIPTS}/lumbarflow/files.py")
+    found = {job.split()[0] for job in project.plan()}
+    every = MEASURED | {
+        "describe_volume",
+        "extract_slices",
+        "label_slices",
+        "class_weights",
+        "manifest",
+        "split",
+        "train",
+    }
+    assert found == every | {
+        *("predict", "dataset_table", "contact_sheet", "draw_data", "draw_network", "fidelity", "fidelity_table"),
+    }
 
 
 def test_slices_made_again_with_the_same_bytes(project):
