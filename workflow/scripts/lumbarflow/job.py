@@ -98,6 +98,7 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     """
     if snakemake is None:
         return
+    sys.path.append(os.getcwd())  # where modules that the config names may stand
     # before numpy, numba or TensorFlow are imported: Snakemake sets only the OMP and MKL variables
     os.environ["NUMBA_NUM_THREADS"] = str(snakemake.threads)
     # compiled code is kept with the results' own Snakemake folder, not beside the source

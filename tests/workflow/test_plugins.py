@@ -1,0 +1,100 @@
+"""A network, a loss, a normalisation and a label recipe of the user's own, in a module beside the results."""
+
+import re
+
+import numpy as np
+import yaml
+
+from lumbarflow import files
+from lumbarflow.images import png
+
+MODULE = '''
+import keras
+import numpy as np
+
+from lumbarflow.images import slices
+from lumbarflow.learning.networks import NETWORKS
+from lumbarflow.registry import option
+
+
+class Scale(keras.layers.Layer):
+    """A layer that Keras does not have."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
+
+    def call(self, x):
+        return x * self.factor
+
+
+@NETWORKS.register("tiny", {"filters": option(4, "of the only convolution", type="integer")}, divisor=4)
+def build(image_size, classes, filters):
+    image = keras.Input((*image_size, 1))
+    x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(Scale()(image))
+    return keras.Model(image, keras.layers.Conv2D(classes, 1, activation="softmax")(x), name="tiny")
+
+
+def loss(power=1.0):
+    def squared(truth, predicted):
+        wanted = keras.ops.one_hot(keras.ops.cast(truth, "int32"), 4, dtype="float32")
+        return keras.ops.mean(keras.ops.abs(wanted - predicted) ** power)
+
+    return squared
+
+
+def halved(images):
+    return images / 510
+
+
+def canal_only(labels, classes, place, size):
+    return slices.to_canvas(np.where(classes == 2, classes, 0).astype(np.uint8), place, size, "nearest")
+'''
+SETTINGS = {
+    "labels": {"canal": {"method": "mine.parts:canal_only"}},
+    "experiments": {
+        "own": {
+            "base": "sound",
+            "labels": "canal",
+            "network": {"name": "mine.parts:build", "image_size": [30, 22], "options": {"filters": 3}},
+            "loss": {"name": "mine.parts:loss", "power": 2},
+            "normalisation": "mine.parts:halved",
+        },
+    },
+    "run": ["own"],
+    "sequences": ["t1"],
+}
+
+
+def test_parts_of_ones_own(workflow, tiny_config):
+    package = workflow.folder / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text(MODULE)
+    config = workflow.folder / "own.yaml"
+    config.write_text(yaml.safe_dump(SETTINGS))
+    arguments = ("--configfile", tiny_config, config, "--until", "predict", "draw_network")
+    workflow(*arguments)
+    folder = workflow.results / "experiments/own/t1/fold-0/seed-1"
+    about = files.read_json(folder / "model.json")
+    assert about["settings"]["network"]["options"] == {"filters": 3}
+    assert about["loss"] == {"name": "mine.parts:loss", "power": 2}
+    assert about["parameters"] == 1 + (9 * 3 + 3) + (3 * 4 + 4)
+    pictures = sorted((folder / "predictions/classes").rglob("*.png"))
+    assert png.read(pictures[0]).shape == (30, 22)  # padded by the network's own divisor to 32 x 24
+    masks = [png.read(path) for path in (workflow.results / "labels/sound/canal").rglob("*.png")]
+    assert set(np.unique(masks)) == {0, 2}
+    # an edit of the module reruns what uses it
+    assert not re.findall(r"^rule (\w+):", workflow(*arguments, "--dry-run").stdout, re.M)
+    (package / "parts.py").write_text(MODULE + "\n# changed\n")
+    planned = set(re.findall(r"^rule (\w+):", workflow(*arguments, "--dry-run").stdout, re.M))
+    assert {"label_slices", "train", "predict", "draw_network"} <= planned
+    assert not planned & {"extract_slices", "phantom", "describe_volume"}
+    # what does not fit is said in one line
+    SETTINGS["experiments"]["own"]["network"]["options"] = {"depth": 3}
+    config.write_text(yaml.safe_dump(SETTINGS))
+    output = workflow(*arguments, check=False).stdout
+    assert "network.options of mine.parts:build: 'depth' is no option of build; it has filters" in output
+    SETTINGS["experiments"]["own"]["network"]["name"] = "mine.absent:build"
+    config.write_text(yaml.safe_dump(SETTINGS))
+    output = workflow(*arguments, "--dry-run", check=False).stdout
+    assert "there is no module 'mine.absent'; expected a Python file in the working folder" in output
