@@ -31,8 +31,9 @@ def pytest_collection_modifyitems(items):
     something that takes long to make, and among the unit tests."""
     order = {"system": 0, "workflow": 1, "unit": 2}
     items.sort(key=lambda item: (order.get(item.path.parent.name, 0), item.path.name != "test_reruns.py"))
+    together = {"test_reruns.py", "test_bad_input.py", "test_report.py", "test_demo.py"}
     for item in items:
-        if item.path.parent.name == "unit" or item.path.name in ("test_reruns.py", "test_report.py", "test_demo.py"):
+        if item.path.parent.name == "unit" or item.path.name in together:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
