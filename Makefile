@@ -1,4 +1,4 @@
-# make demo | make test | make test-system | make lint. Each installs what it needs, once.
+# make demo | make test | make test-system | make test-long | make lint. Each installs what it needs, once.
 # ENV=cuda uses the lock with TensorFlow's CUDA libraries; PYTHON=... another Python (3.11 to 3.13);
 # CORES=... fewer cores than there are.
 
@@ -8,8 +8,10 @@ CORES ?= all
 VENV := $(if $(filter cuda,$(ENV)),.venv-cuda,.venv)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# two processes share the tests (see tests/conftest.py)
+TWO := -n 2 --dist loadgroup --no-loadscope-reorder --durations 25
 
-.PHONY: demo install test test-system lint format lock clean
+.PHONY: demo install test test-system test-long lint format lock clean
 
 demo: install
 	@echo "The demo takes about 5 minutes on 2 cores; results/logs holds what each job said."
@@ -29,12 +31,17 @@ $(INSTALLED): envs/$(ENV).lock
 
 # every test that needs no system package
 test: install
-	@$(BIN)/python -m pytest -m "not system"
+	@$(BIN)/python -m pytest $(TWO) -m "not system and not long"
 
 # the tests that install Debian packages (a browser, SLURM); as root
 test-system: install
 	@tests/system/install.sh
-	@$(BIN)/python -m pytest -m system
+	@$(BIN)/python -m pytest $(TWO) -m "system and not long"
+
+# more kills, longer fuzzing, the full demo, real volumes: the long forms of tests whose short forms are above; as root
+test-long: install
+	@tests/system/install.sh
+	@$(BIN)/python -m pytest $(TWO) -m long
 
 lint: install
 	@$(BIN)/ruff check .

@@ -1,15 +1,22 @@
-"""What all tests share: where things are, and a way to run the real workflow."""
+"""What all tests share: where things are, a way to run the real workflow, and who runs which test.
+
+`make test` runs them in two processes (pytest-xdist). What takes long to make is made once for both (`shared`).
+"""
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import forked
 import pytest
 import SimpleITK as sitk
 from hypothesis import settings
+
+from lumbarflow.files import locked
 
 # a busy machine is slow, not wrong
 settings.register_profile("lumbarflow", deadline=None)
@@ -17,6 +24,23 @@ settings.load_profile("lumbarflow")
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items):
+    """Long tests first, so that no process is left alone with one. The tests of a file stay together where they share
+    something that takes long to make, and among the unit tests."""
+    order = {"system": 0, "workflow": 1, "unit": 2}
+    items.sort(key=lambda item: (order.get(item.path.parent.name, 0), item.path.name != "test_reruns.py"))
+    together = {"test_reruns.py", "test_bad_input.py", "test_report.py", "test_demo.py"}
+    for item in items:
+        if item.path.parent.name == "unit" or item.path.name in together:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def shared(factory):
+    """A folder that all processes of this pytest have in common, as deep in the tree as each one's own."""
+    base = factory.getbasetemp()
+    return base.parent / "shared" if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
@@ -48,25 +72,33 @@ def write_dicom(image, folder, series="1.2.3"):
 class Workflow:
     """The real workflow in a folder of its own."""
 
+    compiled = None  # where numba keeps what it compiled: one folder for all runs of the tests
+
     def __init__(self, folder, source=ROOT):
         self.folder, self.source = Path(folder), Path(source)
         self.results = self.folder / "results"
 
     def start(self, *arguments, before=(), env=None, **options):
-        """Start snakemake, `before` in front of its command; returns the Popen, .stdout of both streams."""
+        """Start Snakemake; returns what has Popen's pid, poll, wait, kill, communicate (both streams) and returncode.
+
+        Forked from a process that has imported it (forked.py), or the true command where it is to run in another way:
+        `before` in front of the command, in the environment `env`, with `options` of Popen.
+        """
+        arguments = [
+            *(*arguments, "--snakefile", self.source / "Snakefile", "--directory", self.folder),
+            *("--workflow-profile", self.source / "profiles/default", "--cores", "2", "--resources", "gpu=1"),
+        ]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
+        environment.setdefault("NUMBA_CACHE_DIR", str(self.compiled))
+        if not (before or env or options):
+            return forked.Run(arguments, self.source, environment)
         return subprocess.Popen(
-            [
-                *(*before, sys.executable, "-m", "snakemake", *arguments, "--snakefile", self.source / "Snakefile"),
-                *("--directory", self.folder, "--workflow-profile", self.source / "profiles/default"),
-                *("--cores", "2", "--resources", "gpu=1"),
-            ],
+            [*before, sys.executable, "-m", "snakemake", *arguments],
             encoding="utf-8",
             errors="replace",
             env=environment if env is None else env,
             cwd=self.source,
-            **options,
+            **({"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options),
         )
 
     def __call__(self, *arguments, check=True):
@@ -76,6 +108,15 @@ class Workflow:
         if check and process.returncode:
             raise AssertionError(output[-6000:])
         return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    def copy(self, folder):
+        """This finished run once more in another folder: changes of one are not seen in the other.
+
+        As deep in the tree as the first, since Snakemake knows the library's files by their relative paths.
+        """
+        assert len(Path(folder).parts) == len(self.folder.parts)
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
+        return Workflow(folder, self.source)
 
     def files(self):
         """Bytes of every result by relative path, logs and timings apart."""
@@ -137,7 +178,18 @@ def tiny_config(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, tiny_config):
-    """A finished run of the tiny workflow; tests must not change it."""
-    workflow = Workflow(tmp_path_factory.mktemp("tiny"))
-    workflow.output = workflow("--configfile", tiny_config).stdout
-    return workflow
+    """A finished run of the tiny workflow; tests must not change it. Made by the first process that needs it."""
+    made = Workflow(shared(tmp_path_factory) / "made")
+    finished = made.folder.with_suffix(".finished")
+    with locked(made.folder.with_suffix(".lock")):
+        if not finished.exists():
+            shutil.rmtree(made.folder, ignore_errors=True)
+            made.folder.mkdir()
+            made("--configfile", tiny_config)
+            finished.touch()
+    return made.copy(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled(tmp_path_factory):
+    Workflow.compiled = shared(tmp_path_factory) / "numba"

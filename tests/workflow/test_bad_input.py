@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from conftest import Workflow
 
 from lumbarflow.data import phantom
 
@@ -77,8 +78,8 @@ def test_a_mask_without_its_image(workflow, root):
     assert "has no counterpart" in line_with(output, "masks/2_t1.mha")
 
 
-def damage(root, how):
-    image, mask = root / "images/2_t1.mha", root / "masks/2_t1.mha"
+def damage(root, how, name="2_t1"):
+    image, mask = root / f"images/{name}.mha", root / f"masks/{name}.mha"
     if how == "truncated":
         image.write_bytes(image.read_bytes()[:4000])
     elif how == "empty":
@@ -110,33 +111,69 @@ def damage(root, how):
         sitk.WriteImage(changed, mask)
 
 
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        ("truncated", ["images/2_t1.mha: cannot be read as a volume"]),
-        ("empty", ["images/2_t1.mha: cannot be read as a volume"]),
-        ("constant", ["images/2_t1.mha: every voxel is 5.0: there is no picture in the volume"]),
-        ("nan", ["images/2_t1.mha: the volume holds NaN or infinite intensities"]),
-        ("flat", ["images/2_t1.mha: expected a 3-D volume with one value a voxel, found 2-D"]),
-        ("4-D", ["images/2_t1.mha: expected a 3-D volume with one value a voxel, found 4-D"]),
-        ("picture", ["masks/2_t1.mha: unknown labels", "SPIDER's are 0-25"]),
-        ("label", ["masks/2_t1.mha: unknown labels 77 (1 voxels)", "SPIDER's are 0-25"]),
-        ("grid", ["masks/2_t1.mha: its spacing differs from the image's", "found", "expected"]),
-    ],
-)
-def test_a_bad_volume_stops_the_run_and_leaves_nothing_of_itself(workflow, root, tiny_config, how, words):
-    damage(root, how)
-    output = fails(workflow, "--configfile", tiny_config, "--config", f"root={root}", "--until", "manifest")
+# how a volume is spoilt: what the run says of it
+FAULTS = {
+    "truncated": ["images/{}.mha: cannot be read as a volume"],
+    "empty": ["images/{}.mha: cannot be read as a volume"],
+    "constant": ["images/{}.mha: every voxel is 5.0: there is no picture in the volume"],
+    "nan": ["images/{}.mha: the volume holds NaN or infinite intensities"],
+    "flat": ["images/{}.mha: expected a 3-D volume with one value a voxel, found 2-D"],
+    "4-D": ["images/{}.mha: expected a 3-D volume with one value a voxel, found 4-D"],
+    "picture": ["masks/{}.mha: unknown labels", "SPIDER's are 0-25"],
+    "label": ["masks/{}.mha: unknown labels 77 (1 voxels)", "SPIDER's are 0-25"],
+    "grid": ["masks/{}.mha: its spacing differs from the image's", "found", "expected"],
+}
+
+
+def check_fault(workflow, output, how, name):
+    words = [text.format(name) for text in FAULTS[how]]
     for word in words:
         assert word in line_with(output, words[0])
     stage = "slices" if "images" in words[0] else "labels"
-    left = [name for name in workflow.files() if name.startswith(stage) and "2_t1" in name]
+    left = [made for made in workflow.files() if made.startswith(stage) and name in made]
     assert left == []
     assert not [path for path in workflow.results.rglob(".*") if path.name != ".snakemake_timestamp"]
+
+
+def test_a_bad_volume_stops_the_run_and_leaves_nothing_of_itself(workflow, root, tiny_config):
+    damage(root, "label")
+    arguments = ("--configfile", tiny_config, "--config", f"root={root}", "--until", "manifest")
+    check_fault(workflow, fails(workflow, *arguments), "label", "2_t1")
     # the other volumes are sound: once the file is gone, the same command goes through
     for kind in ("images", "masks"):
         (root / kind / "2_t1.mha").unlink()
-    workflow("--configfile", tiny_config, "--config", f"root={root}", "--until", "manifest")
+    workflow(*arguments)
+
+
+@pytest.fixture(scope="module")
+def spoilt(dataset, tmp_path_factory):
+    """A run on two sound volumes and one of each fault, to its end: the workflow, its output, its command."""
+    workflow = Workflow(tmp_path_factory.mktemp("spoilt"))
+    root = shutil.copytree(dataset, workflow.folder / "data")
+    for kind in ("images", "masks"):
+        for name in NAMES.values():
+            shutil.copy(root / kind / "2_t1.mha", root / kind / f"{name}.mha")
+    for how, name in NAMES.items():
+        damage(root, how, name)
+    arguments = ("--config", f"root={root}", "sequences=[t1]", "run=[sound]", "--until", "manifest")
+    return workflow, fails(workflow, *arguments, "--keep-going"), arguments
+
+
+NAMES = {how: f"{number}_t1" for number, how in enumerate(FAULTS, 11)}
+
+
+@pytest.mark.parametrize("how", FAULTS)
+def test_each_fault_of_a_volume_is_named(spoilt, how):
+    workflow, output, _ = spoilt
+    check_fault(workflow, output, how, NAMES[how])
+
+
+def test_the_sound_volumes_go_on_without_the_bad_ones(spoilt):
+    workflow, _, arguments = spoilt
+    for path in workflow.folder.glob("data/*/1[1-9]_t1.mha"):
+        path.unlink()
+    workflow(*arguments)
+    assert "manifests/sound/lut/labelled/t1.csv" in workflow.files()
 
 
 def test_too_few_patients_for_the_split(workflow, root, tiny_config, tmp_path):
