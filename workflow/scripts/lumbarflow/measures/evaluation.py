@@ -9,14 +9,21 @@ from numpy.typing import NDArray
 from .. import CLASSES
 from .metrics import count, scores, surface
 
+# properties of metrics.Surface
+SURFACES = (
+    "assd",
+    "asd_mean_of_means",
+    "nsd_paper",
+    "nsd_symmetric",
+    "hd95",
+)
 PER_IMAGE = (
     *("sequence", "patient", "volume", "index", "grid", "unit", "class"),
     *("tp", "fp", "fn", "iou", "dice", "precision", "recall", "f1", "soft_dice"),
-    *("assd", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95", "missed"),
+    *(*SURFACES, "missed"),
 )
 PER_VOLUME = ("sequence", "patient", "volume", "class", "dice", "assd_mm", "nsd_mm", "hd95_mm", "missed")
 PER_STACK = ("sequence", "class", "asd", "nsd")
-SURFACES = ("assd", "asd_mean_of_means", "nsd_paper", "nsd_symmetric", "hd95")
 
 
 def image_rows(
