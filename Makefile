@@ -15,7 +15,7 @@ TWO := -n 2 --dist loadgroup --no-loadscope-reorder --durations 25
 
 demo: install
 	@echo "The demo takes about 5 minutes on 2 cores; results/logs holds what each job said."
-	@$(BIN)/snakemake --cores $(CORES) --resources gpu=1 --quiet rules host reason
+	@$(BIN)/snakemake --cores $(CORES) --quiet rules host reason
 	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables results/figures workflow/report -newer results/report.html -print -quit)" ]; \
 	then $(BIN)/snakemake --cores $(CORES) --report results/report.html --quiet; fi
 	@$(BIN)/python workflow/scripts/show.py results

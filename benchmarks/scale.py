@@ -54,7 +54,7 @@ def snakemake(folder, config, *arguments):
     path.write_text(config, encoding="utf-8")
     # targets come first: several options take all words that follow
     command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", ROOT / "Snakefile", "--directory", folder]
-    command += ["--workflow-profile", ROOT / "profiles/default", "--cores", str(CORES), "--resources", "gpu=1"]
+    command += ["--workflow-profile", ROOT / "profiles/default", "--cores", str(CORES)]
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(

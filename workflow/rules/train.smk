@@ -14,8 +14,7 @@ rule split:
         ),
         overview=branch(
             lookup("{experiment}/split/kind", within=EXPERIMENTS),
-            cases={"official": PLAN.overview},
-            otherwise=[],
+            cases={"official": PLAN.overview, "patient": [], "slice": []},
         ),
     output:
         "results/experiments/<run>/split.csv",
@@ -35,8 +34,7 @@ rule split:
         # a split of slices does not depend on who else is in the dataset
         patients=branch(
             lookup("{experiment}/split/kind", within=EXPERIMENTS),
-            cases={"slice": []},
-            otherwise=PLAN.patients,
+            cases={"official": PLAN.patients, "patient": PLAN.patients, "slice": []},
         ),
     script:
         "../scripts/split.py"
