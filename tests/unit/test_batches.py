@@ -41,5 +41,5 @@ def test_air_is_not_blown_up():
 
 
 def test_an_unknown_normalisation():
-    with pytest.raises(DataError, match="must be column_l2, zscore or local, not 'l2'"):
+    with pytest.raises(DataError, match="normalisation: 'l2' is not known; known: column_l2, zscore, local"):
         batches.normalise(np.zeros((1, 4, 4)), "l2")

@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lumbarflow import CLASSES
 from lumbarflow.measures import evaluation, intervals
-from lumbarflow.report import comparison, tables
+from lumbarflow.report import comparison, published, tables
 
 SOUND = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "patients"}
 
@@ -87,8 +86,8 @@ def test_the_ladder_by_hand():
     runs = [(name, "t1", SOUND, metrics_of(1, noise=noise)) for name, noise in (("released", 0.02), ("sound", 0.1))]
     settings = {name: {"split": {"kind": kind}, "x": 1} for name, kind in (("released", "slice"), ("sound", "patient"))}
     stack = pd.DataFrame({"class": CLASSES, "asd": 0.0, "nsd": 1.0})
-    published = pd.read_csv(ROOT / "workflow/published/table2.csv")
-    table = tables.table2([(*run, stack) for run in runs], published)
+    printed = published.read("table2")
+    table = tables.table2([(*run, stack) for run in runs], printed)
     ladder = comparison.ladder(runs, ["released", "patient", "sound"], settings, table)
     ladder = ladder[ladder["class"] == "ivd"]
     assert list(ladder["step"]) == ["printed", "as reported", "0", "1", "as reported"]
@@ -176,8 +175,8 @@ def test_each_cell_of_the_paper_beside_ours():
 
 def test_the_papers_rows_against_its_formulas():
     """As an independent audit found: t2_SPACE obeys the identities of F1, most of t1 and t2 does not."""
-    published = {name: pd.read_csv(ROOT / f"workflow/published/{name}.csv") for name in ("table1", "table2", "table3")}
-    audit = comparison.paper_audit(published)
+    printed = {name: published.read(name) for name in ("table1", "table2", "table3")}
+    audit = comparison.paper_audit(printed)
     f1 = audit[audit["identity"].str.startswith("F1")]
     t2_space = f1["row"].str.startswith("t2_SPACE")
     assert f1[t2_space]["holds"].all()

@@ -84,7 +84,7 @@ def test_every_weight_gets_a_gradient(name):
     keras.utils.set_random_seed(0)
     model = networks.build(name, (32, 32), width=2)
     before = [np.array(v) for v in model.trainable_variables]
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", run_eagerly=True)
     rng = np.random.default_rng(0)
     for _ in range(3):
         model.train_on_batch(rng.normal(size=(4, 32, 32, 1)).astype(np.float32), rng.integers(0, 4, (4, 32, 32)))
