@@ -29,7 +29,7 @@ def pictures():
 
 
 def small():
-    """All that a training changes (weights, moving averages, dropout's seed), in few layers: compiling takes longest."""
+    """All that a training changes (weights, moving averages, dropout's seed), in few layers: compiling is slow."""
     image = keras.Input((32, 32, 1))
     x = keras.layers.Conv2D(6, 3, padding="same", activation="relu")(image)
     x = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization(momentum=0.9)(x))

@@ -10,8 +10,8 @@ localrules:
 rule describe_volume:
     """Describe one volume as stored, and look for the paper's four defects (section 3.2.1)."""
     input:
-        image=lookup("{volume}/files/image", within=VOLUMES),
-        mask=lookup("{volume}/files/mask", within=VOLUMES),
+        image=get_volume("files", "image"),
+        mask=get_volume("files", "mask"),
     output:
         "results/volumes/{volume}.csv",
     log:
@@ -26,10 +26,10 @@ rule describe_volume:
         runtime=grow(15),
     params:
         code=get_code("describe_volume"),
-        image=lookup("{volume}/stored/image", within=VOLUMES),
-        mask=lookup("{volume}/stored/mask", within=VOLUMES),
-        patient=lookup("{volume}/patient", within=VOLUMES),
-        sequence=lookup("{volume}/sequence", within=VOLUMES),
+        image=get_volume("stored", "image"),
+        mask=get_volume("stored", "mask"),
+        patient=get_volume("patient"),
+        sequence=get_volume("sequence"),
     script:
         "../scripts/describe_volume.py"
 
@@ -137,7 +137,7 @@ rule draw_data:
         runtime=grow(30),
     params:
         code=get_code("draw_data"),
-        canvas_size=lookup("slices/{slices}/size", within=config),
+        canvas_size=lookup("{slices}/size", within=config["slices"]),
         sources=get_stored_masks,
     script:
         "../scripts/draw_data.py"
@@ -173,8 +173,8 @@ rule fidelity:
         runtime=grow(60),
     params:
         code=get_code("fidelity"),
-        recipe=lookup("labels/{labels}", within=config),
-        canvas_size=lookup("slices/{slices}/size", within=config),
+        recipe=lookup("{labels}", within=config["labels"]),
+        canvas_size=lookup("{slices}/size", within=config["slices"]),
         sources=get_stored_masks,
     script:
         "../scripts/fidelity.py"

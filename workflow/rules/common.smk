@@ -63,6 +63,18 @@ def get_first(pattern):
     return get
 
 
+def get_volume(*keys):
+    """What the plan knows of a job's volume; `lookup` would walk through all volumes for each job."""
+
+    def get(wildcards):
+        found = VOLUMES[wildcards.volume]
+        for key in keys:
+            found = found[key]
+        return found
+
+    return get
+
+
 def get_per_volume(pattern):
     """An input function: one path for each volume of the job's sequence; recipes are those of its experiment."""
 

@@ -5,7 +5,7 @@
 rule label_slices:
     """Turn a volume's labels into class masks, by the paper's APTA or by exact lookup."""
     input:
-        mask=lookup("{volume}/files/mask", within=VOLUMES),
+        mask=get_volume("files", "mask"),
         slices="results/slices/{slices}/{volume}.csv",
     output:
         pictures=directory("results/labels/{slices}/{labels}/{volume}"),
@@ -22,8 +22,8 @@ rule label_slices:
         runtime=grow(15),
     params:
         code=get_code("label_slices", "labels"),
-        recipe=lookup("labels/{labels}", within=config),
-        source=lookup("{volume}/stored/mask", within=VOLUMES),
-        canvas_size=lookup("slices/{slices}/size", within=config),
+        recipe=lookup("{labels}", within=config["labels"]),
+        source=get_volume("stored", "mask"),
+        canvas_size=lookup("{slices}/size", within=config["slices"]),
     script:
         "../scripts/label_slices.py"

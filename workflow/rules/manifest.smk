@@ -44,6 +44,6 @@ rule manifest:
         runtime=grow(15),
     params:
         code=get_code("manifest"),
-        filter=lookup("filters/{filter}", within=config),
+        filter=lookup("{filter}", within=config["filters"]),
     script:
         "../scripts/manifest.py"

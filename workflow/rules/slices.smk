@@ -5,7 +5,7 @@
 rule extract_slices:
     """Turn a volume upright, cut it into sagittal slices and scale their greys to 8 bits."""
     input:
-        image=lookup("{volume}/files/image", within=VOLUMES),
+        image=get_volume("files", "image"),
     output:
         pictures=directory("results/slices/{slices}/{volume}"),
         table="results/slices/{slices}/{volume}.csv",
@@ -21,9 +21,9 @@ rule extract_slices:
         runtime=grow(15),
     params:
         code=get_code("extract_slices"),
-        recipe=lookup("slices/{slices}", within=config),
-        source=lookup("{volume}/stored/image", within=VOLUMES),
-        patient=lookup("{volume}/patient", within=VOLUMES),
-        sequence=lookup("{volume}/sequence", within=VOLUMES),
+        recipe=lookup("{slices}", within=config["slices"]),
+        source=get_volume("stored", "image"),
+        patient=get_volume("patient"),
+        sequence=get_volume("sequence"),
     script:
         "../scripts/extract_slices.py"
