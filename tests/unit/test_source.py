@@ -57,16 +57,17 @@ def test_a_digest_changes_with_content_alone(project, tmp_path_factory, monkeypa
     assert digest(elsewhere, monkeypatch) == before
 
 
-def test_a_module_of_ones_own_is_found_without_being_imported(tmp_path):
+def test_a_module_of_ones_own_is_found_without_being_imported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     package = tmp_path / "mine_own"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (package / "network.py").write_text("from . import parts\n")
     (package / "parts.py").write_text("")
-    file, root = source.find("mine_own.network", [str(tmp_path)])
+    file, root = source.find("mine_own.network")
     assert (file, root) == (package / "network.py", tmp_path)
     assert {path.name for path in source.closure(file, root)[0]} == {"__init__.py", "network.py", "parts.py"}
-    assert source.find("mine_own", [str(tmp_path)]) == (package / "__init__.py", tmp_path)
+    assert source.find("mine_own") == (package / "__init__.py", tmp_path)
     assert "mine_own" not in sys.modules
-    with pytest.raises(DataError, match=r"there is no module 'mine_own\.absent'; expected a Python file"):
-        source.find("mine_own.absent", [str(tmp_path)])
+    with pytest.raises(DataError, match=r"^config: there is no module 'mine_own\.absent'; expected a Python file"):
+        source.find("mine_own.absent")

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import DataError, settings
+from . import DataError, settings, source
 from .data import dataset
 from .data.dataset import Source
 
@@ -68,26 +68,31 @@ class Plan:
         Raises DataError that names the key, file or line.
         """
         experiments = settings.load(config, schemas)
+        for key, part in (("experiments", experiments), ("labels", config["labels"])):
+            for name, each in part.items():
+                chosen = [each] if key == "labels" else [each[key] for key in ("network", "loss", "normalisation")]
+                for module in settings.modules(chosen):
+                    source.find(module, f"config.{key}.{name}")
         downloading = any(DOWNLOADING.search(target) for target in targets)
         return cls(config, experiments, {} if downloading else find_volumes(config))
 
     @cached_property
     def sequences(self) -> list[str]:
         """Those of the wanted sequences that the dataset has."""
-        found = {source.sequence for source in self.volumes.values()}
+        found = {each.sequence for each in self.volumes.values()}
         return [sequence for sequence in self.config["sequences"] if sequence in found]
 
     @cached_property
     def patients(self) -> dict[str, list[str]]:
         """{patient: its sequences}, of the whole dataset."""
         patients: dict[str, list[str]] = {}
-        for source in self.volumes.values():
-            patients.setdefault(source.patient, []).append(source.sequence)
+        for each in self.volumes.values():
+            patients.setdefault(each.patient, []).append(each.sequence)
         return patients
 
     def volumes_of(self, sequence: str) -> list[str]:
         """Names of a sequence's volumes, or of every one for `all`."""
-        return [name for name, source in self.volumes.items() if sequence in (source.sequence, "all")]
+        return [name for name, each in self.volumes.items() if sequence in (each.sequence, "all")]
 
     @cached_property
     def trained_on(self) -> dict[str, list[str]]:
@@ -99,11 +104,11 @@ class Plan:
         """{volume: patient, sequence, files and stored}: of its `image` and its `mask` the files that each consists of,
         and what volumes.read needs to know: the path, and what to believe in place of the header."""
         found = {}
-        for name, source in self.volumes.items():
-            paths, override = {"image": source.image, "mask": source.mask}, self.config["overrides"].get(name)
+        for name, each in self.volumes.items():
+            paths, override = {"image": each.image, "mask": each.mask}, self.config["overrides"].get(name)
             found[name] = {
-                "patient": source.patient,
-                "sequence": source.sequence,
+                "patient": each.patient,
+                "sequence": each.sequence,
                 "files": {kind: dataset.parts(path) for kind, path in paths.items()},
                 "stored": {kind: {"path": path, "override": override} for kind, path in paths.items()},
             }
@@ -195,7 +200,7 @@ def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
             near = difflib.get_close_matches(name, list(volumes), 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise DataError(f"config.overrides: there is no volume {name!r}{hint}")
-    wanted = {name: source for name, source in volumes.items() if source.sequence in config["sequences"]}
+    wanted = {name: each for name, each in volumes.items() if each.sequence in config["sequences"]}
     if not wanted:
         where = config["sheet"] or config["root"]
         raise DataError(f"config.sequences: {where} holds no volume of {', '.join(config['sequences'])}")

@@ -81,12 +81,11 @@ def closure(path: Path, root: Path = SCRIPTS) -> tuple[set[Path], set[str]]:
     return files, foreign
 
 
-def find(module: str, folders: Iterable[str]) -> tuple[Path, Path]:
-    """(file, root) of a module such as `package.module` without importing it; root: the folder with its top level.
-
-    folders: where to look besides Python's own path. Raises DataError.
+def find(module: str, key: str = "config") -> tuple[Path, Path]:
+    """(file, root) of a module such as `package.module`, in the working folder or on Python's path, without importing
+    it; root: the folder with its top level. Raises DataError that names the config's `key`.
     """
-    path: list[str] | None = [*folders, *sys.path]
+    path: list[str] | None = ["", *sys.path]
     origin = None
     for depth in range(module.count(".") + 1):
         spec = PathFinder.find_spec(".".join(module.split(".")[: depth + 1]), path)
@@ -95,7 +94,8 @@ def find(module: str, folders: Iterable[str]) -> tuple[Path, Path]:
         origin, path = spec.origin, list(spec.submodule_search_locations or ())
     if spec is None or origin is None or not origin.endswith(".py"):
         raise DataError(
-            f"there is no module {module!r}; expected a Python file in the working folder, on PYTHONPATH or installed"
+            f"{key}: there is no module {module!r}; expected a Python file in the working folder, on PYTHONPATH or "
+            "installed"
         )
     file = Path(origin).resolve()
     return file, file.parents[module.count(".") + (file.name == "__init__.py")]
@@ -107,9 +107,8 @@ def _sha256(file: Path) -> str:
 
 
 def digest(script: str, modules: Iterable[str] = ()) -> str:
-    """Digest of the code behind a script of this workflow, and behind modules named in the config (found as by `find`,
-    from the working folder)."""
-    found = [(SCRIPTS / f"{script}.py", SCRIPTS), *(find(module, [""]) for module in modules)]
+    """Digest of the code behind a script of this workflow, and behind modules that the config names."""
+    found = [(SCRIPTS / f"{script}.py", SCRIPTS), *(find(module) for module in modules)]
     sums = {}
     for file, root in found:
         for each in closure(file, root)[0]:
