@@ -3,8 +3,6 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
 
 from lumbarflow import files
 
@@ -41,27 +38,35 @@ def process_of(folder, script):
     return None
 
 
-@pytest.mark.parametrize("victim", ["job", "everything"])
-def test_a_killed_training_goes_on(tiny_config, workflow, victim):
-    """SIGKILL in the middle of a training; the plain rerun ends in the weights and history of an undisturbed one."""
-    settings = {"run": ["sound"], "sequences": ["t1"], "experiments": {"released": {"training": {"epochs": 40}}}}
-    arguments = (*configured(workflow, tiny_config, settings), "--until", "train")
-    workflow(*arguments)
-    folder = workflow.results / "experiments/sound/t1/fold-0/seed-1"
-    weights = keras.models.load_model(folder / "model.keras", compile=False).get_weights()
-    history, about = (folder / "history.csv").read_bytes(), (folder / "model.json").read_bytes()
+RUN = "results/experiments/sound/t1/fold-0/seed-1"
+
+
+@pytest.fixture
+def prepared(tiny_run, tmp_path_factory):
+    """The tiny run with one network taken away: all that a training needs is there."""
+    workflow = tiny_run.copy(tmp_path_factory.mktemp("prepared"))
     for name in ("model.keras", "history.csv", "model.json"):
-        (folder / name).unlink()
-    assert not (workflow.results / "resume").exists() or not list((workflow.results / "resume").rglob("*.npz"))
-    command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", ROOT / "Snakefile"]
-    command += ["--directory", workflow.folder, "--workflow-profile", ROOT / "profiles/default", "--cores", "2"]
-    running = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True
-    )
-    deadline = time.monotonic() + 240
-    state = workflow.results / "resume/sound/t1/fold-0/seed-1"
-    while not list(state.glob("[!.]*.npz")):  # whole, not still being written
-        assert running.poll() is None, running.communicate()[0].decode()[-3000:]
+        (workflow.folder / RUN / name).unlink()
+    return workflow
+
+
+def states(workflow):
+    """{state of a training that was not finished: when it was written}; none that is still being written."""
+    return {path: path.stat().st_mtime_ns for path in workflow.results.rglob("[!.]*.npz")}
+
+
+def log_of_training(workflow):
+    (path,) = workflow.results.glob("logs/train/**/sound/t1/**/*.log")
+    return path.read_text(encoding="utf-8")
+
+
+def killed_at_work(workflow, arguments, victim):
+    """Start a training as a user does, and SIGKILL its job or everything once it has saved an epoch of its own."""
+    before = states(workflow)
+    running = workflow.start(*arguments, start_new_session=True)
+    deadline = time.monotonic() + 600
+    while states(workflow) == before:
+        assert running.poll() is None, running.communicate()[0][-3000:]
         assert time.monotonic() < deadline
         time.sleep(0.02)
     job = process_of(workflow.folder, "train.py")
@@ -73,29 +78,49 @@ def test_a_killed_training_goes_on(tiny_config, workflow, victim):
     while Path(f"/proc/{job}").exists():  # no orphan trains on
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    if victim == "everything":
-        workflow("--unlock", *arguments)
-    assert not (folder / "model.keras").exists()
-    workflow(*arguments)
-    log = (workflow.results / "logs/train/sound/t1/0-1.log").read_text()
-    assert "of a training that was cut off" in log
-    assert (folder / "history.csv").read_bytes() == history
-    assert (folder / "model.json").read_bytes() == about
-    for a, b in zip(keras.models.load_model(folder / "model.keras", compile=False).get_weights(), weights, strict=True):
+    assert running.returncode != 0
+    assert states(workflow)
+    assert not (workflow.folder / RUN / "model.keras").exists()
+
+
+def check_same_training(workflow, other):
+    folder, known = workflow.folder / RUN, other.folder / RUN
+    for name in ("history.csv", "model.json"):
+        assert (folder / name).read_bytes() == (known / name).read_bytes()
+    models = [keras.models.load_model(each / "model.keras", compile=False) for each in (folder, known)]
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not list((workflow.results / "resume").rglob("*.npz"))
 
 
-def test_a_state_of_other_settings_is_ignored(tiny_config, workflow):
-    settings = {"run": ["sound"], "sequences": ["t1"]}
-    state = workflow.results / "resume/sound/t1/fold-0/seed-1"
-    state.mkdir(parents=True)
-    (state / "0123456789abcdef.npz").write_bytes(b"of another split")
-    workflow(*configured(workflow, tiny_config, settings), "--until", "train")
-    assert not state.exists()
-    log = (workflow.results / "logs/train/sound/t1/0-1.log").read_text()
+LONGER = {"experiments": {"released": {"training": {"epochs": 8}}}}  # a second or more each
+
+
+def test_a_killed_training_goes_on(prepared, tiny_config, tmp_path_factory):
+    """SIGKILL in the middle of a training, twice: of the job, then of everything.
+
+    The plain rerun ends in the weights and history of an undisturbed one.
+    """
+    arguments = (f"{RUN}/model.keras", *configured(prepared, tiny_config, LONGER))
+    undisturbed = prepared.copy(tmp_path_factory.mktemp("undisturbed"))
+    undisturbed(*arguments)
+    assert not states(undisturbed)
+    killed_at_work(prepared, arguments, "job")
+    killed_at_work(prepared, arguments, "everything")
+    prepared("--unlock", *arguments)
+    prepared(*arguments)
+    assert "of a training that was cut off" in log_of_training(prepared)
+    assert not states(prepared)
+    check_same_training(prepared, undisturbed)
+
+
+def test_a_state_of_other_settings_is_ignored(prepared, tiny_config, tiny_run):
+    killed_at_work(prepared, (f"{RUN}/model.keras", *configured(prepared, tiny_config, LONGER)), "job")
+    prepared(f"{RUN}/model.keras", "--configfile", tiny_config)
+    assert not states(prepared)
+    log = log_of_training(prepared)
     assert "cut off" not in log
     assert "cannot be resumed" not in log
+    check_same_training(prepared, tiny_run)
 
 
 def test_a_model_says_how_it_came_about(tiny_run):
@@ -107,26 +132,31 @@ def test_a_model_says_how_it_came_about(tiny_run):
     history = rows(folder / "history.csv")
     assert [row["test_accuracy"] for row in history[:-1]] == [""] * (len(history) - 1)
     assert float(history[-1]["test_accuracy"]) == pytest.approx(about["test"]["accuracy"])
-    log = (tiny_run.results / "logs/train/sound/t1/0-1.log").read_text()
+    log = log_of_training(tiny_run)
     for words in ("images/s", "peak memory", "tensorflow on cpu"):
         assert words in log
 
 
-def test_all_sequences_together_across_and_on_several_folds(tiny_config, workflow):
+def test_all_sequences_together_across_and_on_several_folds(tiny_run, tiny_config, workflow):
+    """What the tiny run has trained already, fold 0 of `sound`, is taken from it."""
+    tiny_run.copy(workflow.folder)
     settings = {
         "experiments": {
-            "together": {"base": "sound", "train_on": "all", "network": {"name": "unet"}},
-            "across": {"base": "sound", "cross_test": ["t2_SPACE"], "folds": [0, 1], "loss": {"name": "cross_entropy"}},
+            "together": {
+                **{"base": "sound", "train_on": "all", "network": {"name": "unet"}},
+                **{"loss": {"name": "cross_entropy"}, "folds": [0]},
+            },
+            "sound": {"cross_test": ["t2_SPACE"], "folds": [0, 1]},
         },
-        "run": ["together", "across"],
+        "run": ["together", "sound"],
     }
     arguments = configured(workflow, tiny_config, settings)
     workflow("tables", *arguments)
     summary = {(r["experiment"], r["sequence"]): r for r in rows(workflow.results / "tables/summary.csv")}
-    assert set(summary) == {(e, s) for e in ("together", "across") for s in ("t1", "t2_SPACE")}
+    assert set(summary) == {(e, s) for e in ("together", "sound") for s in ("t1", "t2_SPACE")}
     assert {r["trained on"] for (e, _), r in summary.items() if e == "together"} == {"all"}
     assert summary["together", "t1"]["network"] == "unet"
-    assert summary["across", "t1"]["trainings"] == "2"
+    assert summary["sound", "t1"]["trainings"] == "2"
     split = rows(workflow.results / "experiments/together/all/fold-0/seed-1/split.csv")
     sides = {}
     for row in split:
@@ -135,11 +165,11 @@ def test_all_sequences_together_across_and_on_several_folds(tiny_config, workflo
     assert {row["sequence"] for row in split} == {"t1", "t2_SPACE"}
     assert all(len(subsets) == 1 for subsets in sides.values())
     # mean and standard deviation over two folds, once more from the folds themselves
-    table = [r for r in rows(workflow.results / "tables/table2.csv") if r["experiment"] == "across"]
+    table = [r for r in rows(workflow.results / "tables/table2.csv") if r["experiment"] == "sound"]
     row = next(r for r in table if (r["sequence"], r["class"]) == ("t1", "background"))
     values = []
     for fold in (0, 1):
-        metrics = rows(workflow.results / f"experiments/across/t1/fold-{fold}/seed-1/metrics.csv")
+        metrics = rows(workflow.results / f"experiments/sound/t1/fold-{fold}/seed-1/metrics.csv")
         by_patient = {}
         for each in metrics:
             if (each["grid"], each["class"]) == ("source", "background"):
@@ -151,11 +181,11 @@ def test_all_sequences_together_across_and_on_several_folds(tiny_config, workflo
     cross = {
         (r["experiment"], r["trained on"], r["tested on"]) for r in rows(workflow.results / "tables/cross_sequence.csv")
     }
-    assert ("across", "t1", "t2_SPACE") in cross
+    assert ("sound", "t1", "t2_SPACE") in cross
     assert ("together", "all", "t1") in cross
-    assert ("across", "t2_SPACE", "t1") not in cross
+    assert ("sound", "t2_SPACE", "t1") not in cross
     # a third fold: its jobs alone
-    settings["experiments"]["across"]["folds"] = [0, 1, 2]
+    settings["experiments"]["sound"]["folds"] = [0, 1, 2]
     output = workflow("tables", *configured(workflow, tiny_config, settings), "--dry-run").stdout
     planned = {line.split(":")[1].strip() for line in output.splitlines() if line.strip().startswith("wildcards:")}
     assert planned
