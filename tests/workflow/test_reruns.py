@@ -14,8 +14,6 @@ from conftest import ROOT, Workflow
 
 from lumbarflow.data import phantom
 
-pytestmark = pytest.mark.xdist_group("reruns")  # one finished run for all
-
 SEQUENCES = ("t1", "t2_SPACE")
 EXPERIMENTS = ("released", "sound")
 RECIPES = {"released": "released apta", "sound": "sound lut"}  # slices and labels of each experiment
