@@ -143,6 +143,9 @@ def test_label_recipes_have_their_defaults():
     }
     whole = settings.with_defaults(change, ROOT / "config/config.yaml")
     settings.load(whole, SCHEMAS)
+    wrong = settings.with_defaults({"labels": ["lut"]}, ROOT / "config/config.yaml")
+    with pytest.raises(DataError, match=r"config\.labels: \['lut'\] is not of type 'object'"):
+        settings.load(wrong, SCHEMAS)
     expected = {"method": "apta", "version": "literal", "stretch": "slice", "resize": "linear"}
     assert whole["labels"]["literal"] == expected
 

@@ -71,10 +71,11 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 def with_defaults(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The config file `path` with `config` laid over it, label recipes with their defaults."""
     whole = merge(yaml.safe_load(path.read_text(encoding="utf-8")), config)
-    for name, recipe in (whole["labels"] or {}).items():
+    recipes = whole["labels"] if isinstance(whole["labels"], dict) else {}
+    for name, recipe in recipes.items():
         variant = RECIPES.variants.get(str(recipe.get("method"))) if isinstance(recipe, dict) else None
         if variant:
-            whole["labels"][name] = {**{key: each.default for key, each in variant.options.items()}, **recipe}
+            recipes[name] = {**{key: each.default for key, each in variant.options.items()}, **recipe}
     return whole
 
 
@@ -159,7 +160,7 @@ def _config_schema(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _check_recipe(key: str, recipe: Mapping[str, Any]) -> None:
     RECIPES.check(recipe["method"], f"{key}.method")
     if variant := RECIPES.variants.get(recipe["method"]):
-        _check_options(f"{key}", {k: v for k, v in recipe.items() if k != "method"}, variant.options, recipe["method"])
+        _check_options(key, {k: v for k, v in recipe.items() if k != "method"}, variant.options, recipe["method"])
 
 
 def _check_options(key: str, given: Mapping[str, Any], known: Mapping[str, Any], name: str) -> None:
