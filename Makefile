@@ -1,4 +1,4 @@
-# make demo | make test | make test-system | make test-long | make lint. Each installs what it needs, once.
+# make demo | make test | make test-system | make test-all | make test-long | make lint. Each installs what it needs, once.
 # ENV=cuda uses the lock with TensorFlow's CUDA libraries; PYTHON=... another Python (3.11 to 3.13);
 # CORES=... fewer cores than there are.
 
@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 # two processes share the tests (see tests/conftest.py)
 TWO := -n 2 --dist loadgroup --no-loadscope-reorder --durations 25
 
-.PHONY: demo install test test-system test-long lint format lock clean
+.PHONY: demo install test test-system test-all test-long lint format lock clean
 
 demo: install
 	@echo "The demo takes about 5 minutes on 2 cores; results/logs holds what each job said."
@@ -37,6 +37,11 @@ test: install
 test-system: install
 	@tests/system/install.sh
 	@$(BIN)/python -m pytest $(TWO) -m "system and not long"
+
+# both at once: what takes long to make is made once, and SLURM's waits cost nothing
+test-all: install
+	@tests/system/install.sh
+	@$(BIN)/python -m pytest $(TWO) -m "not long"
 
 # more kills, longer fuzzing, the full demo, real volumes: the long forms of tests whose short forms are above; as root
 test-long: install
