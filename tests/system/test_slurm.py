@@ -22,7 +22,7 @@ slices: {sound: {size: [96, 72]}}
 experiments:
   released:
     network: {image_size: [32, 24], options: {width: 2}}
-    training: {epochs: 30}
+    training: {epochs: 8}
   sound:
     split: {n_folds: 3}
 """
@@ -61,14 +61,9 @@ def start(folder):
                 "--default-resources",
                 "slurm_partition=main",
             ),
-            *(
-                "--slurm-no-account",
-                "--slurm-status-command",
-                "squeue",
-                "--slurm-init-seconds-before-status-checks",
-                "3",
-            ),
-            *("--seconds-between-status-checks", "3"),
+            *("--slurm-no-account", "--slurm-status-command", "squeue", "tables"),
+            # a look at the queue that finds nothing new makes the next wait 10 s longer than this: 5 s
+            "--slurm-init-seconds-before-status-checks=-5",
         ],
         stdout=open(folder / "output.txt", "w"),
         stderr=subprocess.STDOUT,

@@ -211,7 +211,7 @@ def test_a_dataset_folder_of_ones_own(tiny_run, tiny_config, workflow):
 
 @pytest.mark.parametrize(
     ("number", "run", "epochs"),
-    [(4, ["sound"], 8), pytest.param(6, ["released", "sound"], 12, marks=pytest.mark.long)],
+    [(4, ["released"], 12), pytest.param(6, ["released", "sound"], 12, marks=pytest.mark.long)],
     ids=["short", "long"],
 )
 def test_real_volumes(real_data, tiny_config, workflow, number, run, epochs):
