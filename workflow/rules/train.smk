@@ -14,7 +14,7 @@ rule split:
         ),
         overview=branch(
             lookup("{experiment}/split/kind", within=EXPERIMENTS),
-            cases={"official": PLAN.overview, "patient": [], "slice": []},
+            cases={"official": [PLAN.overview], "patient": [], "slice": []},
         ),
     output:
         "results/experiments/<run>/split.csv",
