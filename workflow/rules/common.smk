@@ -36,8 +36,8 @@ def grow(amount):
 
 
 def get_code(script, *keys):
-    """Digest of the code that a rule runs. keys: settings of the job's experiment, or recipes, that may name a module
-    of the user's own."""
+    """Digest of the code behind a rule; keys: settings of the job's experiment, or recipes, that may name a module of
+    the user's own."""
     if not keys:
         return source.digest(script)
 

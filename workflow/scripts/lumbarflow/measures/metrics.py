@@ -83,7 +83,7 @@ def boundary(mask: ArrayLike) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Surface:
-    """Distances between two surfaces; every variant of ASD and NSD is computed from them.
+    """Distances between two surfaces; every surface metric is computed from them.
 
     to_truth: from each predicted surface point to the true surface; to_pred: from each true surface point to the
     predicted surface; both float64 [points]. Distances and tau are in units of spacing.

@@ -92,7 +92,7 @@ def fidelity(tables: Iterable[tuple[Mapping[str, str], str, pd.DataFrame]]) -> p
     """What APTA costs: repaired masks against exact ones, one row per recipe, sequence and class.
 
     tables: [(recipes, sequence, DataFrame of survey.FIDELITY rows)]. Dice is pooled over all pixels, and
-    computed per slice (`slice_dice`). `vanished`: slices whose repaired mask lacks the class completely.
+    computed per slice (`slice_dice`). `vanished`: slices in which only the exact mask has the class.
     """
     rows = []
     for recipes, sequence, frame in tables:
