@@ -1,5 +1,5 @@
 # From lumbar MRI volumes to segmentation tables. Each stage's rules stand in the file of its name.
-# config/config.yaml lies under every other config (plan.smk), however this workflow is entered.
+# plan.smk reads config/config.yaml first and lays every other config over it, however this workflow is started.
 from snakemake.utils import min_version
 
 min_version("9.17")

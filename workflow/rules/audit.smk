@@ -1,5 +1,5 @@
-# Beside the stages. In: volumes, slices, class masks. Out: what the dataset consists of and what is wrong
-# with it, a page of middle slices for each sequence, and what the paper's APTA costs.
+# Outside the numbered stages. In: volumes, slices, class masks. Out: a description of the dataset and its
+# defects, a page of middle slices for each sequence, and what the paper's APTA costs.
 
 
 localrules:
@@ -35,7 +35,7 @@ rule describe_volume:
 
 
 rule dataset_table:
-    """Sum the dataset up (paper, section 3.1), beside what the paper says of it."""
+    """Summarise the dataset (paper, section 3.1), next to what the paper reports."""
     input:
         volumes=expand("results/volumes/{volume}.csv", volume=VOLUMES),
         overview=[PLAN.overview] if PLAN.has_overview else [],
@@ -181,7 +181,7 @@ rule fidelity:
 
 
 rule fidelity_table:
-    """Say what APTA costs each class."""
+    """Tabulate what APTA costs each class."""
     input:
         tables=get_each(rules.fidelity.output.table, PLAN.repairs),
     output:
@@ -209,7 +209,7 @@ rule fidelity_table:
 
 
 rule colour_labels:
-    """Paint class masks in the paper's red, green and blue, and in the greys of these (Figure 2)."""
+    """Colour class masks in the paper's red, green and blue, and in the greys of these colours (Figure 2)."""
     input:
         table="results/labels/{slices}/{labels}/{volume}.csv",
     output:
@@ -232,7 +232,7 @@ rule colour_labels:
 
 
 rule dataset:
-    """What to look at before training: the dataset table, contact sheets, what APTA costs."""
+    """Results to check before training: the dataset table, contact sheets, what APTA costs."""
     input:
         rules.dataset_table.output,
         rules.fidelity_table.output if PLAN.repairs else [],

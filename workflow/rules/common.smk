@@ -1,16 +1,16 @@
-# What the rules of several stages use.
+# Helpers that the rules of several stages use.
 from dataclasses import asdict
 
 
 pathvars:
     run="{experiment}/{sequence}/fold-{fold}/seed-{seed}",  # one training
-    test="<run>",  # what it is tested on; elsewhere where that is another sequence
-    tested_run="<run>",  # whose split says who is tested
+    test="<run>",  # one test of it; predict_across and evaluate_across set another folder
+    tested_run="<run>",  # the run whose split gives the test set
 
 
 wildcard_constraints:
     volume=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    sequence="t1|t2|t2_SPACE|all",  # all: of a training on every sequence together
+    sequence="t1|t2|t2_SPACE|all",  # all: a training on all sequences together
     tested="t1|t2|t2_SPACE",
     slices=r"[A-Za-z0-9_]+",
     labels=r"[A-Za-z0-9_]+",
@@ -20,14 +20,14 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-# On one machine one training at a time, whatever the command line says of other resources; as many as it gives GPUs.
+# On one machine, as many trainings run at a time as the command line gives GPUs, or one without --resources gpu.
 if workflow.nodes is None and "training" not in workflow.global_resources:
     limit = workflow.global_resources["gpu"].value if "gpu" in workflow.global_resources else 1
     workflow.register_resource("training", max(limit, 1))
 
 
 def grow(amount):
-    """A resource that doubles with each retry of a job: what was killed for want of it gets more."""
+    """A resource that doubles with each retry, so that a job killed for lack of it gets more."""
 
     def get(wildcards, attempt):
         return amount * 2 ** (attempt - 1)
@@ -36,8 +36,8 @@ def grow(amount):
 
 
 def get_code(script, *keys):
-    """Digest of the code behind a rule; keys: settings of the job's experiment, or its recipes, that may name a module
-    of the user's own."""
+    """Digest of the code behind a rule; keys: settings of the job's experiment, or recipes, that may name a module of
+    the user's own."""
     if not keys:
         return source.digest(script)
 
@@ -50,12 +50,12 @@ def get_code(script, *keys):
 
 
 def get_each(pattern, items):
-    """One path for each run, or other set of wildcards, of the plan."""
+    """Distinct paths of a pattern, one per item of the plan (a run or another set of wildcards)."""
     return list(dict.fromkeys(str(pattern).format(**asdict(item)) for item in items))
 
 
 def get_first(pattern):
-    """An input function: one path, of the first of an experiment's trainings."""
+    """An input function: the path that belongs to the first training of an experiment."""
 
     def get(wildcards):
         return get_each(pattern, [next(run for run in PLAN.runs if run.experiment == wildcards.experiment)])[0]
@@ -64,7 +64,7 @@ def get_first(pattern):
 
 
 def get_volume(*keys):
-    """What the plan knows of a job's volume; `lookup` would walk through all volumes for each job."""
+    """A value that the plan holds for a job's volume; `lookup` would walk through all volumes for each job."""
 
     def get(wildcards):
         found = VOLUMES[wildcards.volume]
@@ -88,7 +88,7 @@ def get_per_volume(pattern):
 
 
 def get_volumes(wildcards):
-    """Names of the volumes of a job's sequence: the tested one, where that is not the one trained on."""
+    """Names of the volumes of the sequence that a job tests, or else of the one that it trains on."""
     return PLAN.volumes_of(wildcards.get("tested", wildcards.sequence))
 
 
@@ -105,8 +105,8 @@ def get_canvas_size(wildcards):
 
 
 onstart:
-    # Snakemake limits jobs a second (--max-jobs-per-timespan) with a timer that each look at the queue winds up again:
-    # n finished jobs mean n looks a second, half a core after 300 jobs. No option turns the limit off.
+    # Snakemake limits jobs per second (--max-jobs-per-timespan) with a timer that each check of the queue starts again:
+    # n finished jobs cause n checks per second, half a core after 300 jobs. No option turns the limit off.
     limit = workflow.scheduling_settings.max_jobs_per_timespan
-    if workflow.nodes is None and limit and (limit.max_jobs, limit.timespan) == (100, 1):  # not the user's own
+    if workflow.nodes is None and limit and (limit.max_jobs, limit.timespan) == (100, 1):  # the default
         workflow.scheduler.job_rate_limiter = None

@@ -3,7 +3,7 @@
 if PLAN.makes_phantom:
 
     rule phantom:
-        """Make the built-in dataset: synthetic lumbar columns in three contrasts."""
+        """Make the built-in dataset: synthetic lumbar spines in three contrasts."""
         output:
             images=[each.image for each in PLAN.volumes.values()],
             masks=[each.mask for each in PLAN.volumes.values()],

@@ -67,7 +67,7 @@ rule evaluate:
 
 
 rule leakage:
-    """Count what training knew of the test set, and score copying the nearest training mask."""
+    """Measure what training knew of the test set, and score the nearest training masks as predictions."""
     input:
         split="results/experiments/<run>/split.csv",
         slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
@@ -99,7 +99,7 @@ rule leakage:
 use rule predict as predict_across with:
     pathvars:
         test="<run>/across/{tested}",
-        # patients are dealt out over all sequences alike: these were not trained on either
+        # all sequences have the same split of patients: these were not in training either
         tested_run="{experiment}/{tested}/fold-{fold}/seed-{seed}",
 
 

@@ -1,5 +1,5 @@
-# Stages 3 and 4. In: class masks. Out: class weights of every image (one table a volume, since a job
-# a slice would cost hours), and for each sequence the manifest of what the filter keeps and why.
+# Stages 3 and 4. In: class masks. Out: class weights of every image (one table per volume, since one job
+# per slice would take hours), and for each sequence the manifest of what the filter keeps and why.
 
 
 rule class_weights:
@@ -27,7 +27,7 @@ rule class_weights:
 
 
 rule manifest:
-    """Keep the images with enough classes and a bearable imbalance; say why the others go."""
+    """Keep the images with enough classes and limited class imbalance; record why the others are dropped."""
     input:
         weights=get_per_volume("results/weights/{slices}/{labels}/{volume}.csv"),
     output:

@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.cli import get_argument_parser
 from snakemake.logging import logger
 
-# of the project, however it is entered: from its root, through workflow/Snakefile, or as a module
+# root of the project, whether it runs from there, through workflow/Snakefile, or as a module
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 if not (ROOT / "workflow" / "scripts").is_dir():
     raise WorkflowError(
@@ -20,9 +20,9 @@ from lumbarflow.plan import Plan
 
 
 def get_targets():
-    """What Snakemake was asked for, by its user or, in a job of a cluster, by its main process.
+    """Targets that the user or, in a cluster job, the main process gave to Snakemake.
 
-    While rules are read Snakemake does not know it yet; its own parser tells targets from values of options.
+    Snakemake does not know them yet while it reads the rules; its own parser separates targets from option values.
     """
     asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
     return {*asked.targets, *(job.partition(":")[0] for job in asked.target_jobs or ())}
@@ -32,7 +32,7 @@ try:
     config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
     PLAN = Plan.make(config, ROOT / "workflow" / "schemas", get_targets() if "download" in config else ())
 except DataError as error:
-    # a WorkflowError would wrap the line in places of the Snakefile, which mean nothing to a user
+    # a WorkflowError would add positions in the Snakefile, which mean nothing to a user
     logger.error(f"Error: {error}")
     sys.exit(1)
 

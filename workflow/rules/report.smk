@@ -25,7 +25,7 @@ localrules:
 
 
 rule make_tables:
-    """Put the paper's tables together, its own rows beside ours."""
+    """Make the paper's tables, with its own rows next to ours."""
     input:
         images=get_each(rules.evaluate.output.images, PLAN.runs),
         stacks=get_each(rules.evaluate.output.stack, PLAN.runs),
@@ -85,7 +85,7 @@ rule make_tables:
 
 
 rule compare:
-    """Set the paper, the experiments and their protocols side by side."""
+    """Compare the paper, the experiments and their protocols."""
     input:
         images=get_each(rules.evaluate.output.images, PLAN.runs),
         tables=["results/tables/table1.csv", "results/tables/table2.csv", "results/tables/table3.csv"],
@@ -121,7 +121,7 @@ rule compare:
 
 
 rule cross_table:
-    """Say how well networks do on sequences that they were not trained on."""
+    """Tabulate the Dice of networks on sequences that they were not trained on."""
     input:
         images=get_each(rules.evaluate.output.images, PLAN.runs),
         across=get_each(rules.evaluate_across.output.images, PLAN.cross_runs),
@@ -268,7 +268,7 @@ rule draw_network:
 
 
 rule draw_comparisons:
-    """Draw every test patient's Dice, the ladder, and the canary beside each experiment."""
+    """Draw every test patient's Dice, the ladder, and each network next to copied training masks (the canary)."""
     input:
         images=get_each(rules.evaluate.output.images, PLAN.runs),
         tables=["results/tables/ladder.csv", "results/tables/leakage.csv"],
@@ -300,7 +300,7 @@ rule draw_comparisons:
 
 
 rule tables:
-    """All tables, without touching a model that exists."""
+    """All tables, from the models that exist; only missing or outdated ones are trained."""
     input:
         expand("results/tables/{table}.{ending}", table=[*TABLES, *COMPARISONS], ending=["csv", "md", "tex", "html"]),
         rules.dataset_table.output,

@@ -3,7 +3,7 @@
 
 
 rule extract_slices:
-    """Turn a volume upright, cut it into sagittal slices and scale their greys to 8 bits."""
+    """Reorient a volume, cut it into sagittal slices and scale their greys to 8 bits."""
     input:
         image=get_volume("files", "image"),
     output:

@@ -1,9 +1,9 @@
-# Stages 5 and 6. In: a manifest. Out: who trains, validates and is tested; the trained network with
-# its history and everything that prediction needs to know.
+# Stages 5 and 6. In: a manifest. Out: the split into training, validation and test set; the trained
+# network with its history and everything that prediction needs to know.
 
 
 rule split:
-    """Deal slices or patients out to training, validation and test."""
+    """Split slices or patients into training, validation and test set."""
     input:
         manifests=expand(
             "results/manifests/{slices}/{labels}/{filter}/{source}.csv",
@@ -31,7 +31,7 @@ rule split:
     params:
         code=get_code("split"),
         split=lookup("{experiment}/split", within=EXPERIMENTS),
-        # a split of slices does not depend on who else is in the dataset
+        # a split of slices does not depend on the list of patients
         patients=branch(
             lookup("{experiment}/split/kind", within=EXPERIMENTS),
             cases={"official": PLAN.patients, "patient": PLAN.patients, "slice": []},

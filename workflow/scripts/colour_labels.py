@@ -1,4 +1,4 @@
-"""Rule colour_labels: class masks in the paper's colours, and as the grey picture of those (paper, Figure 2)."""
+"""Rule colour_labels: class masks in the paper's colours, and in the greys of these colours (paper, Figure 2)."""
 
 from lumbarflow.job import run
 

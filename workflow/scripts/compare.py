@@ -1,4 +1,4 @@
-"""Rule compare: intervals, variants, the ladder, experiment against experiment, and the paper against itself."""
+"""Rule compare: intervals, variants, the ladder, ablation, subgroups, and the paper against us and its own formulas."""
 
 from lumbarflow.job import run
 

@@ -1,4 +1,4 @@
-"""Rule draw_data: the paper's Figures 1 to 6 of one sequence: how masks become classes, and which images stay."""
+"""Rule draw_data: the paper's Figures 1 to 6 of one sequence: how masks become classes, and which images are kept."""
 
 from lumbarflow.job import run
 
@@ -13,7 +13,7 @@ def main(snakemake):
     folders = [Path(paths[0]).parent for paths in (snakemake.input.slices, snakemake.input.labels)]
     rows = files.read_csv(snakemake.input.manifest)
     where = f"{names.sequence}, slices {names.slices}, labels {names.labels}, filter {names.filter}"
-    row = min(rows, key=pictures.imbalance)  # shows most of every class
+    row = min(rows, key=pictures.imbalance)  # the most balanced image
     tiles = pictures.restored(row, *folders, params.sources[row["volume"]], params.canvas_size)
     figure = figures.gallery([("", tiles)], f"Figures 1 and 2: {row['volume']}, slice {row['index']}\n{where}")
     figures.save(figure, Path(snakemake.output.masks[0]).with_suffix(""))

@@ -1,4 +1,4 @@
-"""Rule fidelity_table: what APTA costs, a row a class."""
+"""Rule fidelity_table: what APTA costs, one row per class."""
 
 from lumbarflow.job import run
 

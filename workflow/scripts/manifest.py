@@ -1,4 +1,4 @@
-"""Rule manifest: every image of a sequence, with what the filter says of it."""
+"""Rule manifest: every image of a sequence, with the decision of the filter."""
 
 from lumbarflow.job import run
 

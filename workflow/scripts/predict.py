@@ -1,4 +1,4 @@
-"""Rule predict: the test set of one trained network."""
+"""Rule predict: segment the test set with one trained network."""
 
 from lumbarflow.job import run
 
@@ -6,7 +6,7 @@ from lumbarflow.job import run
 def main(snakemake):
     from lumbarflow.learning import device
 
-    # on the CPU wherever the network was trained: the GPU stays free for training, and masks come out the same
+    # always on the CPU: the GPU stays free for training, and masks do not depend on the device of the training
     device.choose("cpu", snakemake.threads)
     import logging
     from pathlib import Path

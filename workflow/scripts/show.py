@@ -1,4 +1,4 @@
-"""Print the summary, Table 2 and where the rest is: the end of `make demo`."""
+"""Print the summary, Table 2 and the paths of the other results, at the end of `make demo`."""
 
 import sys
 from pathlib import Path

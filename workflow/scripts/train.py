@@ -15,7 +15,7 @@ def main(snakemake):
 
     split, params = Path(snakemake.input.split), snakemake.params
     settings = {name: params[name] for name in experiment.SETTINGS}
-    # beside the model, but no output, which Snakemake would delete before a rerun
+    # beside the model, but not an output: Snakemake deletes outputs before a rerun
     states = Path(snakemake.output.model).parent / "resume"
     model, history, about = experiment.run(
         files.read_csv(split),

@@ -1,7 +1,7 @@
-"""Pure functions behind the workflow: volumes in, segmentation tables out. Knows no Snakemake."""
+"""The library behind the workflow: volumes in, segmentation tables out. It does not use Snakemake."""
 
 CLASSES = ("background", "vertebrae", "spinal_canal", "ivd")
 
 
 class DataError(ValueError):
-    """Something about the user's data or settings is wrong; the message says what and what to do."""
+    """The user's data or settings are wrong; the message says what is wrong and what to do."""

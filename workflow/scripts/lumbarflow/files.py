@@ -1,8 +1,8 @@
-"""Reading and writing of the small files that pass between stages.
+"""Read and write the small files that pass between stages.
 
-Everything is written to a temporary name and renamed, with fixed number formats and no times in
-it: a reader never sees half a file and the same input gives the same bytes. Needs no NumPy, which
-would slow down each parsing of the workflow.
+Each file is written under a temporary name and then renamed, so a reader never sees half a file.
+Number formats are fixed and no times are stored, so the same input gives the same bytes. This
+module does not import NumPy, which would slow down each parsing of the workflow.
 """
 
 import csv
@@ -23,8 +23,8 @@ from . import DataError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` (same ending); rename it to `path` if the block succeeds.
 
-    Its name is always the same (Snakemake lets one process at a time make a file), so that what a
-    killed job left there is overwritten by the next one rather than kept for ever.
+    The temporary name is always the same, so the next job overwrites what a killed job left. Two jobs
+    never use it at once: Snakemake lets only one process at a time make a file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, which is made where it is missing."""
+    """Hold an exclusive lock on the file `path`; create the file if it is missing."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -55,7 +55,7 @@ def format_number(value: object) -> str:
 
 
 def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Collection[str]) -> None:
-    """Write a list of dicts as CSV; columns missing from a row stay empty, unknown ones are an error."""
+    """Write dicts as CSV. A column missing from a row stays empty; a key not in `columns` raises ValueError."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -64,9 +64,9 @@ def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Coll
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Rows of a CSV file as dicts of text; None for the cells that a line lacks, which only a user's own file does.
+    """Read the rows of a CSV file as dicts of text. A cell missing from its line is None (in files of users only).
 
-    Raises DataError where the file has no header.
+    Raises DataError if the file has no header, is not UTF-8 or is not valid CSV.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -82,13 +82,13 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write what JSON can hold, keys sorted."""
+    """Write a value as JSON, with sorted keys."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds."""
+    """Read the value in a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""Frame around a script's main(): log file, progress, errors as one line."""
+"""What happens around a script's main(): log file, progress, errors as one line."""
 
 import errno
 import logging
@@ -30,7 +30,7 @@ PACKAGES = (
     "keras",
     "tensorflow",
 )
-# what a disk says, and what to do about it
+# errors of the file system, and what the user can do about each
 DISK = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some of your quota",
@@ -39,12 +39,12 @@ DISK = {
     errno.EACCES: "choose another folder with --directory, or ask for the right to write",
     errno.EPERM: "choose another folder with --directory, or ask for the right to write",
 }
-PROGRESS = "lumbarflow.learning.training"  # whose log lines a user wants to see as they come
-LISTED = 20  # input files named in a log
+PROGRESS = "lumbarflow.learning.training"  # the logger whose lines also go to the terminal
+LISTED = 20  # at most so many input files are named in a log
 
 
 def find_snakemake() -> tuple[int | None, str]:
-    """(process id, command line) of what started this job, past the shell between; (None, "") without /proc."""
+    """(process id, command line) of the process that started this job, ignoring shells; (None, "") without /proc."""
     try:
         process = os.getppid()
         while Path(f"/proc/{process}/comm").read_text().strip() in SHELLS:
@@ -56,7 +56,7 @@ def find_snakemake() -> tuple[int | None, str]:
 
 
 def end_with(process: int | None) -> None:
-    """Kill this process as soon as that one has ended: an orphan would write on while the next run makes its files."""
+    """Exit as soon as `process` has ended: an orphan would keep writing while the next run makes the same files."""
     if process is None:
         return
     try:
@@ -81,7 +81,7 @@ def _log_circumstances(log: logging.Logger, snakemake: Any, command: str) -> Non
     for name in PACKAGES:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # an environment of less
+        except PackageNotFoundError:  # this environment lacks it
             continue
     log.info("versions %s", ", ".join(f"{name} {number}" for name, number in found.items()))
     log.info("params %s", dict(snakemake.params))
@@ -91,20 +91,20 @@ def _log_circumstances(log: logging.Logger, snakemake: Any, command: str) -> Non
 
 
 def run(main: Callable[[Any], None], snakemake: Any) -> None:
-    """Call main(snakemake) if a job is what imported the script; nothing otherwise (a test, say).
+    """Call main(snakemake) in a Snakemake job; do nothing if something else, such as a test, imports the script.
 
-    What is logged goes to the rule's log, a training's progress to the terminal, too. A DataError
-    ends the job with its one line, anything else with its traceback.
+    Log lines go to the rule's log; warnings and the progress of a training also go to the terminal. A
+    DataError ends the job with its one-line message, any other error with its traceback.
     """
     if snakemake is None:
         return
-    sys.path.append(os.getcwd())  # where modules that the config names may stand
-    # before numpy, numba or TensorFlow are imported: Snakemake sets only the OMP and MKL variables
+    sys.path.append(os.getcwd())  # modules that the config names may be here
+    # must be set before numpy, numba or TensorFlow is imported; Snakemake sets only the OMP and MKL variables
     os.environ["NUMBA_NUM_THREADS"] = str(snakemake.threads)
-    # compiled code is kept with the results' own Snakemake folder, not beside the source
+    # compiled code is cached in the working folder, not beside the source
     os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(".snakemake/numba"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Python goes on writing to the terminal; what libraries below it print (TensorFlow's start) goes to the log
+    # Python still writes to the terminal; what C libraries print (TensorFlow when it starts) goes to the log
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
     os.dup2(os.open(snakemake.log[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644), 2)
     terminal = logging.StreamHandler(sys.stderr)
@@ -140,7 +140,7 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
 
 
 def compile_once(function: Callable[..., object], *arguments: Any) -> None:
-    """Compile by a first call, or load what another job compiled, one process at a time: parallel writers of numba's
-    cache (in the folder that NUMBA_CACHE_DIR named when numba was imported) race."""
+    """Call a numba function once, to compile it or to load what another job compiled. A lock admits one process at a
+    time, because parallel writers to numba's cache (NUMBA_CACHE_DIR as it was when numba was imported) race."""
     with locked(Path(os.environ["NUMBA_CACHE_DIR"]) / "lock"):
         function(*arguments)

@@ -1,4 +1,4 @@
-"""What is to be run: volumes, sequences, trainings, recipes and manifests, from a config. Knows no paths of results."""
+"""The plan that follows from a config: volumes, sequences, trainings, recipes and manifests, but no result paths."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from . import DataError, settings, source
 from .data import dataset
 from .data.dataset import Source
 
-DOWNLOADING = re.compile(r"(^|_)download$|(^|/)download\.txt$")  # the rule, also of a module; its output
-PHANTOM = "results/phantom"  # where the built-in dataset is made; never in a folder of the user's
+DOWNLOADING = re.compile(r"(^|_)download$|(^|/)download\.txt$")  # the rule (also with a module's prefix), or its output
+PHANTOM = "results/phantom"  # the built-in dataset is made here, never in a folder of the user
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training and what follows from it; sequence: what it trains on, `all` for every one together."""
+    """One training and the steps that follow from it. sequence: the one to train on, or `all` sequences together."""
 
     experiment: str
     sequence: str
@@ -54,8 +54,8 @@ class Manifest(Masks):
 
 @dataclass(frozen=True)
 class Plan:
-    """config: checked and whole; experiments: {name: complete settings} of those that are run; volumes: {name:
-    Source} of the wanted sequences, empty while the dataset is still to be downloaded."""
+    """What is to be run. config: validated, with all defaults; experiments: {name: complete settings} of those to
+    run; volumes: {name: Source} of the wanted sequences, empty if the dataset is to be downloaded first."""
 
     config: Mapping[str, Any]
     experiments: Mapping[str, Mapping[str, Any]]
@@ -63,9 +63,9 @@ class Plan:
 
     @classmethod
     def make(cls, config: Mapping[str, Any], schemas: Path, targets: Iterable[str] = ()) -> Plan:
-        """The plan of a config. schemas: folder of the JSON schemas; targets: what Snakemake was asked for.
+        """Make the plan of a config. schemas: folder of the JSON schemas; targets: rules and files asked of Snakemake.
 
-        Raises DataError that names the key, file or line.
+        Raises a DataError that names the key, file or line.
         """
         experiments = settings.load(config, schemas)
         for key, part in (("experiments", experiments), ("labels", config["labels"])):
@@ -78,31 +78,31 @@ class Plan:
 
     @cached_property
     def sequences(self) -> list[str]:
-        """Those of the wanted sequences that the dataset has."""
+        """The wanted sequences that the dataset has."""
         found = {each.sequence for each in self.volumes.values()}
         return [sequence for sequence in self.config["sequences"] if sequence in found]
 
     @cached_property
     def patients(self) -> dict[str, list[str]]:
-        """{patient: its sequences}, of the whole dataset."""
+        """{patient: its wanted sequences}, of all patients."""
         patients: dict[str, list[str]] = {}
         for each in self.volumes.values():
             patients.setdefault(each.patient, []).append(each.sequence)
         return patients
 
     def volumes_of(self, sequence: str) -> list[str]:
-        """Names of a sequence's volumes, or of every one for `all`."""
+        """Names of the volumes of a sequence, or of all volumes for `all`."""
         return [name for name, each in self.volumes.items() if sequence in (each.sequence, "all")]
 
     @cached_property
     def trained_on(self) -> dict[str, list[str]]:
-        """{what a training may be on: its sequences}: each one by itself, and `all` together."""
+        """{value of Run.sequence: sequences it stands for}: each sequence by itself, and `all`."""
         return {**{sequence: [sequence] for sequence in self.sequences}, "all": self.sequences}
 
     @cached_property
     def sources(self) -> dict[str, dict[str, Any]]:
-        """{volume: patient, sequence, files and stored}: of its `image` and its `mask` the files that each consists of,
-        and what volumes.read needs to know: the path, and what to believe in place of the header."""
+        """{volume: {patient, sequence, files, stored}}. files: the files that its `image` and its `mask` consist of;
+        stored: the arguments of volumes.read for each: the path, and values that replace the header's."""
         found = {}
         for name, each in self.volumes.items():
             paths, override = {"image": each.image, "mask": each.mask}, self.config["overrides"].get(name)
@@ -116,7 +116,7 @@ class Plan:
 
     @cached_property
     def overview(self) -> str:
-        """Path of SPIDER's overview.csv, or of the sample sheet in its place; it need not be there."""
+        """Path of SPIDER's overview.csv, or of the sample sheet in its place; the file may be missing."""
         folder = PHANTOM if self.makes_phantom else self.config["root"]
         return self.config["sheet"] or os.path.join(folder, "overview.csv")
 
@@ -126,7 +126,7 @@ class Plan:
 
     @property
     def has_overview(self) -> bool:
-        """Whether the overview is there, or will be made."""
+        """Whether the overview exists or will be made."""
         return self.makes_phantom or os.path.isfile(self.overview)
 
     @cached_property
@@ -158,12 +158,12 @@ class Plan:
 
     @cached_property
     def exact_labels(self) -> str | None:
-        """The first label recipe that looks labels up, if there is one."""
+        """Name of the first label recipe with the method `lut`, if there is one."""
         return next((name for name, recipe in self.config["labels"].items() if recipe["method"] == "lut"), None)
 
     @property
     def repairs(self) -> list[Masks]:
-        """Those masks that are repaired pictures, where exact ones can be held against them."""
+        """The masks that APTA repairs, if there are exact masks to compare them with."""
         recipes = self.config["labels"]
         return [each for each in self.masks if self.exact_labels and recipes[each.labels]["method"] == "apta"]
 
@@ -179,8 +179,8 @@ class Plan:
 
 
 def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
-    """{volume: Source} of the wanted sequences, from sheet, folder or phantom. Raises DataError that names key or
-    file."""
+    """{volume: Source} of the wanted sequences, from sheet, folder or phantom. Raises a DataError that names the
+    key or file."""
     if config["sheet"]:
         volumes = dataset.read_sheet(config["sheet"])
     elif config["root"] == "phantom":

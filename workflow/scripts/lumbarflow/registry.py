@@ -1,8 +1,7 @@
 """Named variants of one step, such as networks, each with its options and their defaults.
 
-A registry is filled by decorators where the variants are written, is read by the check of the config, and hands
-the variants out to the jobs. A variant of the user's own stands in a module of his and is named
-`package.module:function` in the config.
+Decorators on the variants fill a registry; the check of the config reads it, and jobs look variants up in it.
+A variant of the user's own is in a module of the user; the config names it as `package.module:function`.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ def option(default: Any, about: str, **schema: Any) -> Option:
 
 @dataclass(frozen=True)
 class Variant:
-    """One registered function; more: what else its decorator says of it, such as a network's divisor."""
+    """One registered function. more: further properties given to its decorator, such as a network's divisor."""
 
     function: Callable[..., Any]
     options: Mapping[str, Option] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Call the function, with the defaults of the options that are not given. Raises DataError for an option that
-        the function does not have."""
+        """Call the function; options that are not given take their defaults. Raises DataError for an option that the
+        function does not have."""
         known = inspect.signature(self.function).parameters
         free = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values())
         unknown = [] if free else [name for name in options if name not in known]
@@ -57,7 +56,7 @@ class Variant:
 
 
 class Registry:
-    """Variants by name. key: of the config, for messages."""
+    """Variants by name. key: the config key that error messages name."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -75,7 +74,7 @@ class Registry:
         return decorate
 
     def check(self, name: str, key: str = "") -> None:
-        """Raise DataError, naming the config's `key`, for what is neither a registered name nor of the form
+        """Raise DataError, naming the config's `key`, if `name` is neither registered nor of the form
         `package.module:function`."""
         if name not in self.variants and not FOREIGN.fullmatch(name):
             near = difflib.get_close_matches(name, list(self.variants), 1, 0.5)
@@ -84,7 +83,7 @@ class Registry:
             raise DataError(f"{key or self.key}: {name!r} is not known; known: {known}; {hint}")
 
     def get(self, name: str) -> Variant:
-        """The variant of this name, or `package.module:function`, which is imported. Raises DataError."""
+        """The variant of this name; a `package.module:function` is imported. Raises DataError."""
         self.check(name)
         if name in self.variants:
             return self.variants[name]
@@ -122,8 +121,8 @@ def load(module: str, key: str) -> ModuleType:
 
 
 class lazy:
-    """A module that is imported when its first attribute is asked for: registries are read at every start of Snakemake,
-    which neither builds nor trains a network."""
+    """A module that is imported at the first access to one of its attributes: Snakemake reads the registries at every
+    start, when no network is built or trained."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""The config: validated, completed, and cut into what each stage uses."""
+"""Validate the config, complete it, and resolve the settings of each experiment."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check(content: Any, schema: Mapping[str, Any], where: str = "config") -> Non
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A deep copy of `base` with the mapping `change` laid over it, mapping by mapping."""
+    """A deep copy of `base`, updated recursively with the mapping `change`."""
     result = dict(copy.deepcopy(base))
     for key, value in change.items():
         if isinstance(value, dict) and isinstance(result.get(key), dict):
@@ -69,7 +69,7 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_defaults(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The config file `path` with `config` laid over it, label recipes with their defaults."""
+    """The config file `path`, updated with `config`; label recipes get the defaults of their options."""
     whole = merge(yaml.safe_load(path.read_text(encoding="utf-8")), config)
     recipes = whole["labels"] if isinstance(whole["labels"], dict) else {}
     for name, recipe in recipes.items():
@@ -80,8 +80,8 @@ def with_defaults(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _inherited(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of `base` for an experiment that sets `own`: where it names another network or loss, without the options
-    that this one does not have; one of the user's own inherits none."""
+    """The settings of `base` that an experiment with the settings `own` inherits. If `own` names another network or
+    loss, it inherits only options that this one has too; a network or loss of the user's own inherits none."""
     kept = copy.deepcopy(dict(base))
     for key, registry in (("network", NETWORKS), ("loss", LOSSES)):
         name = (own.get(key) or {}).get("name")
@@ -95,7 +95,7 @@ def _inherited(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 def experiment(config: Mapping[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The complete settings of one experiment: those of its `base`, and its own on top."""
+    """The complete settings of one experiment: those of its `base`, updated with its own."""
     experiments = config["experiments"]
     if name not in experiments:
         near = difflib.get_close_matches(name, list(experiments), 1, 0.5)
@@ -109,9 +109,9 @@ def experiment(config: Mapping[str, Any], name: str, seen: tuple[str, ...] = ())
 
 
 def _without_required(schema: Any) -> Any:
-    """The same schema for a part of the settings: nothing in it has to be there."""
+    """The same schema without required keys, to check incomplete settings."""
     if isinstance(schema, dict):
-        # `required` is a keyword where it lists names
+        # `required` is the schema keyword if it holds a list; otherwise it is a property of that name
         return {
             key: _without_required(value)
             for key, value in schema.items()
@@ -121,7 +121,7 @@ def _without_required(schema: Any) -> Any:
 
 
 def _named(config: Mapping[str, Any], experiment: Any, part: str) -> str:
-    """Name of the `network` or `loss` that an experiment ends up with; empty where the config is too wrong to tell."""
+    """Name of the `network` or `loss` of an experiment or of its bases; empty if an invalid config gives none."""
     seen: set[Any] = set()
     while isinstance(own := config["experiments"].get(experiment), dict) and experiment not in seen:
         given = own.get(part)
@@ -133,8 +133,8 @@ def _named(config: Mapping[str, Any], experiment: Any, part: str) -> str:
 
 
 def _experiment_schema(config: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
-    """The schema of an experiment with the options of all registered networks and losses; one of the user's own, which
-    is not imported here, may have any."""
+    """The schema of an experiment, with the options of all registered networks and losses. A network or loss of the
+    user's own may have any options, because it is not imported here."""
     schema = json.loads((folder / "experiment.schema.json").read_text(encoding="utf-8"))
     network, loss = schema["properties"]["network"]["properties"]["options"], schema["properties"]["loss"]
     network["properties"] |= NETWORKS.options_schema()
@@ -145,7 +145,7 @@ def _experiment_schema(config: Mapping[str, Any], name: str, folder: Path) -> di
 
 
 def _config_schema(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The schema of the config with the options of all registered label recipes, any for one of the user's own."""
+    """The schema of the config, with the options of all registered label recipes, or any if one is the user's own."""
     schema = json.loads((folder / "config.schema.json").read_text(encoding="utf-8"))
     recipe = schema["properties"]["labels"]["additionalProperties"]
     recipe["properties"] |= RECIPES.options_schema()
@@ -171,7 +171,7 @@ def _check_options(key: str, given: Mapping[str, Any], known: Mapping[str, Any],
 
 
 def _check_variants(key: str, settings: Mapping[str, Any]) -> None:
-    """Names of network, loss and normalisation, and options that belong to another one. Raises DataError."""
+    """Raise DataError for an unknown network, loss or normalisation, or an option that the chosen one lacks."""
     network, loss = settings["network"], settings["loss"]
     options = {"network": network["options"], "loss": {k: v for k, v in loss.items() if k != "name"}}
     for part, registry, name in (
@@ -186,7 +186,7 @@ def _check_variants(key: str, settings: Mapping[str, Any]) -> None:
 
 
 def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """What no schema can say of one experiment. Raises DataError naming the key."""
+    """Check what a schema cannot express about one experiment. Raises DataError naming the key."""
     for name, table in (("slices", "slices"), ("labels", "labels"), ("filter", "filters")):
         if settings[name] not in config[table]:
             raise DataError(
@@ -229,7 +229,7 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
         partial = _without_required(_experiment_schema(config, name, folder))
         partial["properties"]["base"] = {"type": "string"}
         check(own or {}, partial, f"config.experiments.{name}")
-    experiment(config, config["baseline"])  # is defined
+    experiment(config, config["baseline"])  # raises DataError if it is not defined
     resolved = {}
     for name in config["run"]:
         key, settings = f"config.experiments.{name}", experiment(config, name)
@@ -241,7 +241,7 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def modules(chosen: Iterable[Any]) -> list[str]:
-    """Modules of the user's own that these settings of an experiment (network, loss, normalisation) or label recipes
-    name."""
+    """Names of the user's own modules in these settings of an experiment (network, loss, normalisation) or label
+    recipes."""
     names = [each.get("name") or each["method"] if isinstance(each, dict) else each for each in chosen]
     return [module for module in map(module_of, names) if module]

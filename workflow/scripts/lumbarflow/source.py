@@ -1,8 +1,8 @@
 """Which code a result depends on, and its digest.
 
-Snakemake sees neither edits of imported modules nor, by content, those of scripts. So each rule has among its
-params the digest of its script and of all that the script imports from this library, directly or not. Judged by
-content: a fresh clone, a checkout or a `touch` changes no digest, wherever the project lies.
+Snakemake does not notice edits of imported modules, and it does not compare scripts by content. Therefore each rule
+has a digest among its params: of its script and of all that the script imports from this library, directly or
+indirectly. It depends on content alone: a fresh clone, a checkout, a `touch` or another folder does not change it.
 """
 
 import ast
@@ -19,8 +19,8 @@ SCRIPTS = Path(__file__).resolve().parents[1]
 
 
 def _statements(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """What a file imports, as dotted names cut into their parts; `from a import b` gives a.b, which may be a module
-    or not. package: of the file, for relative imports."""
+    """Dotted names that a file imports, split into their parts; `from a import b` gives a.b, which may or may not be
+    a module. package: that of the file, for relative imports."""
     for node in _walk(ast.parse(path.read_bytes(), str(path))):
         if isinstance(node, ast.Import):
             yield from (tuple(alias.name.split(".")) for alias in node.names)
@@ -31,7 +31,7 @@ def _statements(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """A tree's statements, without those that only type checkers see; imports stand in no expression."""
+    """The statements of a tree without those under `if TYPE_CHECKING`. Expressions hold no imports and are skipped."""
     yield node
     only_types = isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
     for block in ("orelse",) if only_types else ("body", "orelse", "finalbody", "handlers", "cases"):
@@ -43,7 +43,7 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
 def _imports(path: Path, root: Path) -> tuple[frozenset[Path], frozenset[str]]:
     """Files below `root` that one file of `root` imports, and names of the other packages that it imports.
 
-    Of each package on the way its __init__.py counts, and the data files beside that.
+    For each package in an imported name, its __init__.py and the data files beside it count as imported.
     """
     files: set[Path] = set()
     foreign: set[str] = set()
@@ -66,8 +66,8 @@ def _is_data(file: Path) -> bool:
 
 
 def closure(path: Path, root: Path = SCRIPTS) -> tuple[set[Path], set[str]]:
-    """A file of `root`, all files below `root` that it imports, directly or not, and the foreign packages that these
-    import (Python's own among them)."""
+    """(files, packages): a file of `root` and all files below `root` that it imports, directly or indirectly; the
+    packages outside `root` that these import, including Python's own."""
     files: set[Path] = set()
     foreign: set[str] = set()
     new = {path}

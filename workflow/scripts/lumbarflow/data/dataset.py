@@ -1,4 +1,4 @@
-"""Which volumes there are: a folder in SPIDER's layout, or a sample sheet."""
+"""Find the volumes of a dataset: in a folder in SPIDER's layout, or in a sample sheet."""
 
 import difflib
 import os
@@ -15,7 +15,7 @@ SEQUENCES = ("t1", "t2", "t2_SPACE")
 SUBSETS = ("training", "validation")
 SHEET = ("volume", "patient", "sequence", "image", "mask", "subset")
 NAME = re.compile(rf"(?P<patient>[A-Za-z0-9]+)_(?P<sequence>{'|'.join(SEQUENCES)})")
-VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # stands in paths of results
+VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of result paths
 PATIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SIDECARS = (".raw", ".zraw")  # the voxels of an .mhd header
 LITTER = ("Thumbs.db", "desktop.ini")
@@ -23,7 +23,7 @@ LITTER = ("Thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class Source:
-    """One series: whose it is, and where its image and mask are (files, or folders of DICOM slices)."""
+    """One series: its patient and sequence, and the paths of its image and mask (files, or folders of DICOM slices)."""
 
     patient: str
     sequence: str
@@ -50,7 +50,7 @@ def volume_key(name: str) -> list[int | str]:
 
 
 def parts(path: str | Path) -> list[str]:
-    """The files that one stored volume consists of: every file of a DICOM folder, an .mhd with its voxels."""
+    """The files of one stored volume: all files of a DICOM folder, an .mhd with its voxels, or the one file."""
     if os.path.isdir(path):
         return [entry.path for entry in sorted(os.scandir(path), key=lambda e: e.name) if _counts(entry.name)]
     voxels = [os.path.splitext(path)[0] + ending for ending in SIDECARS] if str(path).endswith(".mhd") else []
@@ -77,8 +77,9 @@ def _name(path: Path) -> str:
 def find_volumes(root: str | Path) -> dict[str, Source]:
     """The volumes of a SPIDER-style folder: {name: Source}, in natural order.
 
-    Expects `root`/images and `root`/masks with equally named files. Raises DataError for a missing
-    folder, no data, an odd name, a volume stored twice, or an image without its mask and the reverse.
+    Expects files of the same names in `root`/images and `root`/masks. Raises DataError for a missing
+    folder, no data, an invalid name, a volume stored twice, an image without a mask, or a mask without
+    an image.
     """
     root = Path(root)
     found: dict[str, dict[str, str]] = {}
@@ -121,9 +122,9 @@ def read_sheet(path: str | Path) -> dict[str, Source]:
     """The volumes of a sample sheet: {name: Source}, in the sheet's order.
 
     A CSV file with the columns volume, patient, sequence, image, mask and, for the official split,
-    subset (training or validation). Paths count from the sheet's folder. Raises DataError naming
-    the line for a missing or unknown column, an odd name or value, a volume, image or mask listed
-    twice, a patient in two subsets, and a file that is not there.
+    subset (training or validation). Paths are relative to the sheet's folder, or absolute. Raises
+    DataError, naming the line where there is one, for a missing or unknown column, an invalid name
+    or value, a volume, image or mask listed twice, a patient in two subsets, and a missing file.
     """
     folder = Path(path).parent
     if not Path(path).is_file():
@@ -183,7 +184,7 @@ def _listed(folder: Path, text: str, where: str) -> str:
 
 
 def duplicates(digests: Mapping[str, Hashable]) -> list[list[str]]:
-    """Names that share their digest with another: [[names of one picture], ...]. digests: {name: sha256}."""
+    """Groups of names with equal digests: [[names of one image], ...]. digests: {name: one sha256 or several}."""
     same: dict[Hashable, list[str]] = {}
     for name, digest in digests.items():
         same.setdefault(digest, []).append(name)

@@ -1,4 +1,4 @@
-"""Fetching a published dataset and unpacking it safely."""
+"""Fetch a published dataset and unpack it safely."""
 
 import logging
 import re
@@ -20,8 +20,8 @@ VOLUME = re.compile(r"[A-Za-z0-9]+_(t1|t2|t2_SPACE)\.mha")
 def fetch(address: str, name: str, md5: str, root: str | Path) -> None:
     """Put file `name` from the web folder `address` into `root`; unpack it there if it is a zip of volumes.
 
-    Files that are complete are not fetched again; a broken download starts again from its beginning.
-    Raises DataError where the server does not answer, or the file is not the one with this md5.
+    A complete file is not fetched again; an interrupted download starts again from the beginning.
+    Raises DataError if the server does not answer or the file does not have this md5.
     """
     root = Path(root)
     done = root / ".complete" / f"{name}.{md5}"
@@ -45,10 +45,10 @@ def fetch(address: str, name: str, md5: str, root: str | Path) -> None:
 
 
 def unpack(archive: str | Path, folder: str | Path) -> None:
-    """Unpack the volumes of a zip file straight into `folder`, whatever folders they have inside.
+    """Unpack the volumes of a zip file directly into `folder`, without the folders inside the zip file.
 
-    Raises DataError, before anything is written, for links, absolute paths, `..` and files that are
-    no volumes.
+    Raises DataError for a damaged zip file and, before anything is written, for links, absolute paths,
+    `..`, files that are not volumes, and volumes of more than LIMIT bytes.
     """
     try:
         with zipfile.ZipFile(archive) as zipped:

@@ -1,7 +1,7 @@
-"""What the header of a volume claims, held against the file before any reader believes it.
+"""Check the header of a volume against the file before a reader uses it.
 
-Volumes come from strangers. A header may name another file to read, or sizes that no memory holds; both are
-refused here, from the first few bytes, and nothing is reserved or opened that the header alone asks for.
+Volumes come from unknown sources. A header may name another file to read, or a size that does not fit into memory.
+Both are refused here, from the header alone: no memory is reserved and no file is opened only because a header says so.
 """
 
 import gzip
@@ -16,7 +16,7 @@ from pathlib import Path
 from .. import DataError
 
 LIMIT = 1 << 30  # bytes of voxels: ten times the largest volume of SPIDER
-# one word before the sign: MetaIO ends a key at blanks and at a colon, too (keys such as 0008|0060 come from DICOM)
+# the key is one word: MetaIO ends a key also at a blank or a colon (keys such as 0008|0060 come from DICOM)
 LINE = re.compile(rb"([^\s=:\0]+)[ \t]*=[ \t]*([^\r\n]*?)[ \t]*\r?\n?")
 LINES, LONGEST_LINE = 1000, 1 << 16
 BYTES = {"UCHAR": 1, "CHAR": 1, "USHORT": 2, "SHORT": 2, "UINT": 4, "INT": 4, "ULONG": 4, "LONG": 4}
@@ -24,8 +24,8 @@ BYTES |= {"ULONG_LONG": 8, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
 def check(path: str | Path) -> None:
-    """Raise DataError, naming the file, where a .mha, .mhd, .nii or .nii.gz is not what its header says, asks for
-    more than LIMIT, or names voxels elsewhere than in itself (.mhd: than in the .raw or .zraw of its own name)."""
+    """Raise DataError, naming the file, if a .mha, .mhd, .nii or .nii.gz does not match its header, if its voxels take
+    more than LIMIT bytes, or if they are in another file (except, for an .mhd, the .raw or .zraw of the same name)."""
     path = str(path)
     if path.endswith((".nii", ".nii.gz")):
         _check_nifti(path)
@@ -34,7 +34,7 @@ def check(path: str | Path) -> None:
 
 
 def check_size(path: str | Path, size: Sequence[int], voxel: int) -> int:
-    """Bytes of a grid of `size` with `voxel` bytes a voxel. Raises DataError where it is empty or more than LIMIT."""
+    """Bytes of a grid of `size` with `voxel` bytes per voxel. Raises DataError if they are none or more than LIMIT."""
     wanted = math.prod(size) * voxel
     if not size or min(size) < 1 or wanted > LIMIT:
         raise DataError(
@@ -49,7 +49,7 @@ def _damaged(path: str, what: str) -> DataError:
 
 
 def _read_fields(path: str) -> tuple[dict[str, str], int]:
-    """Header of a MetaImage file, {key: value}, and where it ends."""
+    """Header of a MetaImage file, {key: value}, and the offset of its end in bytes."""
     fields: dict[str, str] = {}
     with open(path, "rb") as file:
         while "ElementDataFile" not in fields:
@@ -106,7 +106,7 @@ def _check_metaimage(path: str) -> None:
 
 
 def _check_packed(path: str, voxels: str, begins: int, wanted: int, claimed: str | None) -> None:
-    """Unpack once without keeping anything: ITK takes whatever lies in memory for voxels that do not unpack."""
+    """Decompress once and discard the result: ITK returns uninitialised memory for voxels that do not decompress."""
     found, unpacked = os.path.getsize(voxels) - begins, 0
     if claimed != str(found):
         raise _damaged(path, f"cut short: CompressedDataSize is {claimed}, found {found} bytes")
@@ -123,7 +123,7 @@ def _check_packed(path: str, voxels: str, begins: int, wanted: int, claimed: str
 
 
 def _check_nifti(path: str) -> None:
-    """ITK would fill a file that is too short with zeros."""
+    """Check the length, too: ITK would pad a file that is too short with zeros."""
     with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
         try:
             header = file.read(348)

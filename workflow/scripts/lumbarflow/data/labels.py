@@ -51,7 +51,7 @@ def hidden(label_volume: NDArray[np.integer]) -> list[int]:
 def colour_table() -> str:
     """Text of a 3D Slicer colour table (.ctbl) for SPIDER's labels, in which every structure can be seen.
 
-    Hue tells the kind (vertebrae orange, canal blue, discs purple), lightness one from the next.
+    Hue shows the kind (vertebrae orange, canal blue, discs purple); lightness separates neighbours.
     """
     lines = ["# Color table file lumbarflow_spider", f"# {1 + sum(map(len, LABELS.values()))} values"]
     lines.append("0 background 0 0 0 0")

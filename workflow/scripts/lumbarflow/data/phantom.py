@@ -1,9 +1,9 @@
-"""Synthetic lumbar MRI in SPIDER's layout and conventions, deterministic by seed.
+"""Synthetic lumbar MRI in SPIDER's layout and conventions, determined by a seed.
 
-Not anatomy, but the same problem: structures that only their shape and place tell apart. Bone,
-muscle and the unlabelled sacrum share grey values, disc brightness varies with "degeneration",
-the coils shade the picture, the column moves, bends and scales from patient to patient.
-All lengths are in mm.
+The anatomy is simplified, but the problem is the same: only shape and position distinguish the
+structures. Bone, muscle and the unlabelled sacrum share grey values; disc brightness varies with
+"degeneration"; a bias field shades the image; position, curvature and size of the column differ
+between patients. All lengths are in mm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ STORAGE = {  # direction cosines of SPIDER's two stored orientations, columns = 
 
 @dataclass(frozen=True)
 class Patient:
-    """Shape of one column, drawn once a patient and shared by all of its sequences."""
+    """Shape of one spinal column, drawn once per patient and shared by all sequences of the patient."""
 
     count: int  # labelled vertebrae
     heights: NDArray[np.float64]  # of the bodies, from the lowest up
@@ -55,11 +55,11 @@ class Patient:
 
 
 def draw_patient(seed: int, number: int) -> Patient:
-    """A random column. `seed` and `number` fix every choice."""
+    """Draw a random column; `seed` and `number` determine every value."""
     rng = np.random.default_rng([seed, number])
     count = int(rng.integers(6, 10))
     shift = (rng.normal(0, 3), rng.uniform(-20, 16), rng.uniform(-26, 26))
-    # the labelled column reaches the upper edge of the picture, or nearly so
+    # the labelled column ends at the upper edge of the image, or just below it
     height = (244 - shift[1]) / count * rng.uniform(0.93, 1.0) * 0.74
     return Patient(
         count=count,
@@ -72,7 +72,7 @@ def draw_patient(seed: int, number: int) -> Patient:
         depth=rng.uniform(29, 37),
         breadth=rng.uniform(40, 50),
         canal=rng.uniform(14, 19),
-        # healthy or worn; in between a disc would be as grey as bone, with no edge to find
+        # healthy or degenerated: a disc in between would be as grey as bone, without a visible edge
         degeneration=np.abs(rng.integers(0, 2, count + 1) - rng.uniform(0, 0.3, count + 1)),
         seed=int(rng.integers(2**31)),
     )
@@ -88,7 +88,7 @@ def _coordinates(
     bend = 2 * np.pi / 300
     centre = patient.lordosis * np.cos(bend * z + patient.phase) + patient.shift[2]
     slope = -patient.lordosis * bend * np.sin(bend * z + patient.phase)
-    # the sacrum swings backwards below the lowest vertebra
+    # below the lowest vertebra, the sacrum bends backwards
     below = np.clip(-z - 112, 0, None)
     centre, slope = centre + 0.012 * below**2, slope - 0.024 * below
     cosine = 1 / np.sqrt(1 + slope**2)
@@ -100,7 +100,7 @@ def _coordinates(
 def make_labels(
     patient: Patient, size: Sequence[int], spacing: Sequence[float]
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
-    """SPIDER labels uint8 [slices, rows, columns] and the unlabelled extras the image needs.
+    """SPIDER labels uint8 [slices, rows, columns] and the unlabelled structures that the image needs.
 
     Vertebrae are numbered 1, 2, ... from the lowest up, the disc below vertebra k is 200 + k, the canal 100.
     """
@@ -165,7 +165,7 @@ def make_image(
 ) -> NDArray[np.float32]:
     """Intensities (float32, roughly 0-1) of one sequence: contrast, texture, bias field, blur, Rician noise.
 
-    labels, extras: of make_labels, [slices, rows, columns]; spacing in mm.
+    labels, extras: from make_labels, [slices, rows, columns]; spacing in mm.
     """
     size = labels.shape
     rng = np.random.default_rng([patient.seed, len(sequence), sum(map(ord, sequence))])
@@ -251,6 +251,6 @@ def write_volume(root: str | Path, seed: int, number: int, sequence: str) -> Non
 
 
 def write_overview(path: str | Path, seed: int, patients: int, sequences: Sequence[str]) -> None:
-    """Write overview.csv of the series of `sequences` of so many patients."""
+    """Write overview.csv for `patients` patients, each with one series per sequence of `sequences`."""
     rows = overview(seed, patients, sequences)
     write_csv(path, rows, list(rows[0]))

@@ -1,4 +1,4 @@
-"""What one volume looks like as stored, and what a repair changed in one mask."""
+"""Describe one volume as stored, and count what a repair changed in one mask."""
 
 import hashlib
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .. import CLASSES
 from .labels import hidden
 
-if TYPE_CHECKING:  # describing needs no reader of volumes
+if TYPE_CHECKING:  # only the type is needed here, not the reader of volumes
     from .volumes import Volume
 
 FOREGROUND = CLASSES[1:]
@@ -18,7 +18,7 @@ DESCRIPTION = (
     *("slice_mm", "row_mm", "column_mm", "minimum", "maximum", "values", "labels", "hidden"),
     *("defect_hidden", "defect_values", "defect_axis", "defect_turned", "corrected", "image_sha256"),
 )
-# the paper's four "primary issues" (section 3.2.1), and what each is on the stored file
+# the paper's four "primary issues" (section 3.2.1), and how each one shows in the stored file
 DEFECTS = {
     "defect_hidden": "1. vertebrae not to be seen: a label at grey 10 of 255 or less when stretched",
     "defect_values": "2. more than 4 values in the mask",
@@ -32,10 +32,10 @@ FIDELITY = (
 
 
 def describe(image: "Volume", mask: "Volume") -> dict[str, Any]:
-    """The description of one volume: a dict of DESCRIPTION's columns, whose and corrected it is apart.
+    """Describe one volume: a dict of DESCRIPTION's columns except volume, patient, sequence and corrected.
 
     image, mask: volumes.Volume in canonical orientation. The defects are the paper's (DEFECTS); a
-    plane is upright where its rows run to inferior and its columns to posterior.
+    plane is upright if its row index grows towards inferior and its column index towards posterior.
     """
     (first, _), (down, down_flipped), (back, back_flipped) = image.geometry.axes()
     found = np.unique(mask.array)
@@ -48,7 +48,7 @@ def describe(image: "Volume", mask: "Volume") -> dict[str, Any]:
         "defect_hidden": bool(hidden(mask.array)),
         "defect_values": len(found) > len(CLASSES),
         "defect_axis": first != 0,
-        # ITK's first axis runs along the columns of a stored plane
+        # ITK's first axis is the column index of a stored plane
         "defect_turned": down < back or down_flipped or back_flipped,
         "image_sha256": hashlib.sha256(np.ascontiguousarray(image.array).data).hexdigest(),
     }

@@ -24,7 +24,7 @@ from . import headers
 # Physical directions (ITK's patient space: x to Left, y to Posterior, z to Superior) of the
 # canonical axes: (patient axis, sign).
 CANONICAL = ((0, 1), (2, -1), (1, 1))
-LONGEST, FARTHEST = 100, 100_000  # mm: of a step between voxels, of an origin from the scanner's
+LONGEST, FARTHEST = 100, 100_000  # mm: largest spacing, and largest coordinate of an origin
 LETTERS = ("RL", "AP", "IS")  # the two ends of each patient axis
 
 
@@ -47,7 +47,7 @@ class Geometry:
         return tuple((nearest[axis], bool(cosines[axis, nearest[axis]] * sign < 0)) for axis, sign in CANONICAL)
 
     def orientation(self) -> str:
-        """Three letters, one a stored axis, for the side that its indices grow towards, such as LPS."""
+        """Three letters such as LPS: for each stored axis, the side towards which its indices grow."""
         letters = ["", "", ""]
         for (stored, flipped), (axis, sign) in zip(self.axes(), CANONICAL, strict=True):
             letters[stored] = LETTERS[axis][int((sign > 0) != flipped)]
@@ -59,10 +59,10 @@ class Geometry:
         spacing: Sequence[float] | None = None,
         origin: Sequence[float] | None = None,
     ) -> Self:
-        """This grid with what is given in place of what the header says.
+        """This grid, with the given values in place of those of the header.
 
-        orientation: three letters, one a stored axis, for the side that its indices grow towards,
-        such as LPS; spacing (mm a step of each stored axis) and origin (mm) as in the header.
+        orientation: three letters such as LPS, one per stored axis: the side towards which its indices
+        grow; spacing (mm) of each stored axis; origin (mm).
         Raises DataError for letters that do not name three axes.
         """
         changes: dict[str, Any] = {"spacing": spacing, "origin": origin}
@@ -112,7 +112,7 @@ class Geometry:
 @dataclass(frozen=True)
 class Volume:
     """A volume in canonical orientation: array [slices, rows, columns], spacing in mm of those axes,
-    and the geometry of the stored file, which is all that is needed to go back."""
+    and the geometry of the stored file, which `write` needs to restore the stored grid."""
 
     array: NDArray[Any]
     spacing: tuple[float, ...]
@@ -130,7 +130,7 @@ def _reader(path: str | Path) -> sitk.ImageFileReader:
     headers.check(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    # no other format under this name
+    # ITK must not try other formats for this file name
     reader.SetImageIO("NiftiImageIO" if path.name.endswith((".nii", ".nii.gz")) else "MetaImageIO")
     try:
         reader.ReadImageInformation()
@@ -149,7 +149,7 @@ def _flat(path: str | Path, dimensions: int, values: int) -> DataError:
 
 
 def _unreadable(path: str | Path, error: RuntimeError) -> DataError:
-    # ITK's own last words are of the kind "No such file or directory", whatever is wrong
+    # the end of ITK's message is misleading ("No such file or directory" for any fault): only log it
     logging.getLogger(__name__).info("ITK on %s: %s", path, error)
     return DataError(
         f"{path}: cannot be read as a volume: damaged, cut short or of another format "
@@ -194,9 +194,9 @@ def _read_series(folder: str | Path) -> sitk.Image:
 def read(path: str | Path, override: Mapping[str, Any] | None = None) -> Volume:
     """Read a volume (.mha, .mhd, .nii, .nii.gz, or a folder with one DICOM series) in canonical orientation.
 
-    override: what to believe in place of the header, see Geometry.corrected. Returns a Volume; its
-    array keeps the stored number type. Raises DataError, naming the file, where it is missing,
-    damaged or not a 3-D volume of single values.
+    override: values that replace those of the header, see Geometry.corrected. Returns a Volume; its
+    array keeps the stored dtype. Raises DataError, naming the file, if it is missing, damaged or not
+    a 3-D volume with one value per voxel.
     """
     if os.path.isdir(path):
         image = _read_series(path)

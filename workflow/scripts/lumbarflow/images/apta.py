@@ -1,7 +1,7 @@
 """APTA, the paper's "Adaptive Pixel Transformation Algorithm" (Algorithm 1): as released, and as printed.
 
-It repairs class masks that were rendered as grey pictures. Six passes, each reading the whole
-picture that the one before left; colours are class numbers here (red 1, green 2, blue 3, black 0).
+It repairs class masks that were rendered as grey pictures, in six passes. Each pass reads the whole
+result of the pass before. Colours are class numbers here (red 1, green 2, blue 3, black 0).
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ EIGHT = np.array([(dy, dx) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dy, dx)
 FOUR = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])
 
 
-OUTSIDE = 4  # beyond the picture: does not vote
+OUTSIDE = 4  # value beyond the border of the picture; it does not vote
 
 
 @njit(cache=True)
@@ -23,7 +23,7 @@ def _vote(
 ) -> tuple[int | np.signedinteger, int | np.signedinteger, np.bool_]:
     """(majority colour, number of colours met, whether one neighbour has the pixel's own colour).
 
-    The majority is -1 where nobody votes. Counts are packed, eight bits a colour.
+    The majority is -1 if no neighbour votes. The counts are packed into one integer, eight bits per colour.
     """
     packed = np.int64(0)
     for k in range(len(offsets)):
@@ -46,7 +46,7 @@ def _vote(
 
 @njit(cache=True)
 def _find_edges(image: NDArray[np.uint8], y: int, edge: NDArray[np.uint8]) -> None:
-    """Mark the pixels of a row whose 3 x 3 neighbourhood has more than one colour; simple enough to vectorise."""
+    """Mark the pixels of a row whose 3 x 3 neighbourhood has more than one colour. The compiler can vectorise this."""
     above, row, below = image[y - 1], image[y], image[y + 1]
     for x in range(len(row) - 2):
         own = row[x + 1]
@@ -74,7 +74,7 @@ def _passes(
         for x in range(width):
             image[y + 1, x + 1] = colours[grey[y, x]]
     edge = np.zeros(-(-width // 8) * 8, np.uint8)
-    eights = edge.view(np.uint64)  # most of a picture is no edge: pass over eight pixels at once
+    eights = edge.view(np.uint64)  # most pixels are not on an edge: skip them eight at a time
     for step in range(4):
         if literal and step == 0:
             continue
@@ -86,7 +86,7 @@ def _passes(
                 if eights[place] == 0:
                     continue
                 for x in range(8 * place + 1, min(8 * place + 8, width) + 1):
-                    if edge[x - 1] == 0:  # one colour all around: no pass changes anything
+                    if edge[x - 1] == 0:  # all neighbours have its colour: no pass changes it
                         continue
                     best, met, own = _vote(image, y, x, offsets)
                     if step == 0:
@@ -111,20 +111,23 @@ def repair(grey: ArrayLike, version: str = "released") -> NDArray[np.uint8]:
 
     version `released`: pixel for pixel what the authors' program does:
     1. grey 1-10 red, 90-180 green, 181-255 blue, anything else black;
-    2. a pixel without any of its 8 neighbours in its colour turns black;
+    2. a pixel turns black if none of its 8 neighbours has its colour;
     3. every pixel takes the majority colour of its 4 neighbours;
-    4. a pixel with two or more colours among its 8 neighbours takes their majority;
-    5. a pixel without any of its 8 neighbours in its colour takes their majority;
-    6. where no red is left in the picture, green and blue turn red.
+    4. a pixel takes the majority colour of its 8 neighbours if they have two or more colours;
+    5. a pixel takes the majority colour of its 8 neighbours if none of them has its colour;
+    6. if no red is left in the picture, green and blue turn red.
 
-    `literal`: the paper's box, where it says something else. Its readings: the ranges, which the
-    box leaves open, are the released ones; the loop over pixels is one pass for each operation,
-    since pixels not yet reached have no class colour to vote with; operation 3, "replace with the
-    color of the first matching adjacent pixel if it matches", changes nothing, as the two are
-    equal; operation 4, "the most common neighboring color", votes among 8 neighbours;
-    operation 5, "if both adjacent pixels have different colors", means the pixels to the left and
-    right, differing from each other; a tie goes to the colour met first, as released; operations
-    7 (isolated pixels) and 8 (no red) are the released ones.
+    version `literal`: the paper's box where it differs from the program. It is read as follows:
+    - the box leaves the ranges open: they are the released ones;
+    - the loop over pixels is one pass per operation, because pixels not yet reached have no class
+      colour to vote with;
+    - operation 3, "replace with the color of the first matching adjacent pixel if it matches",
+      changes nothing, because the two colours are equal;
+    - operation 4, "the most common neighboring color", is a vote of the 8 neighbours;
+    - operation 5, "if both adjacent pixels have different colors", means that the pixels to the left
+      and to the right differ from each other;
+    - a tie goes to the colour met first, as released;
+    - operations 7 (isolated pixels) and 8 (no red) are the released ones.
 
     Raises ValueError for anything but a two-dimensional uint8 array, or another version.
     """

@@ -15,10 +15,10 @@ GREYS = np.array([0, 76, 150, 29], np.uint8)
 
 
 def render(plane: NDArray[np.integer], stretch: str) -> NDArray[np.uint8]:
-    """A plane of integer labels [H, W] as a uint8 grey picture, which is what APTA works on.
+    """Render a plane of integer labels [H, W] as a uint8 grey picture, the input of APTA.
 
-    stretch `slice`: from the least to the highest label of the plane, as released, so that one label
-    has another grey in every slice; `fixed`: one grey for each class, whatever else is in the plane.
+    stretch `slice`: the lowest label of the plane becomes 0 and the highest 255, as released, so the same
+    label has another grey in each slice; `fixed`: one grey per class, the same in all planes.
     """
     if stretch == "slice":
         return to_grey(plane, plane.min(), plane.max())

@@ -12,7 +12,7 @@ from .. import DataError
 from ..files import replacing, sha256
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# pixels a side, as in the config's schema: more is no slice of ours, but a file that unpacks to gigabytes
+# pixels per side, as in the config's schema: a larger PNG is not from this workflow and may unpack to gigabytes
 LARGEST = 4096
 
 
@@ -33,8 +33,8 @@ def write(path: str | Path, array: NDArray[np.uint8]) -> str:
 def read(path: str | Path, digest: str | None = None) -> NDArray[np.uint8]:
     """Read an 8-bit single-channel PNG as uint8 [H, W].
 
-    `digest`: the sha256 that the file must have; a slice that changed since its manifest was
-    written must not slip into a training unseen. Raises DataError.
+    digest: the sha256 that the file must have, so that a slice that changed after its manifest was
+    written is not used unnoticed. Raises DataError for a missing, changed or unreadable file.
     """
     try:
         content = Path(path).read_bytes()

@@ -64,6 +64,6 @@ def make(
     place: slices.Placement,
     size: Sequence[int],
 ) -> NDArray[np.uint8]:
-    """The class mask of a plane by a recipe of the config: its `method`, and options of that. Raises DataError."""
+    """The class mask of a plane. recipe: one of the config, with its `method` and options. Raises DataError."""
     options = {key: value for key, value in recipe.items() if key != "method"}
     return RECIPES.get(recipe["method"])(labels, classes, place, size, **options)

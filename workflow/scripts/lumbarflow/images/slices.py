@@ -1,4 +1,4 @@
-"""Sagittal planes as 8-bit pictures of one size, and the way back."""
+"""Convert sagittal planes to 8-bit pictures of one size, and fields on these back to the planes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class Placement:
 def place(plane_size: Sequence[int], spacing: Sequence[float], canvas_size: Sequence[int], fit: str) -> Placement:
     """Where a plane of plane_size [H, W] and spacing (mm a row, mm a column) goes on the canvas.
 
-    fit `stretch` fills the canvas whatever the aspect (the paper's release); `letterbox` keeps the
-    physical aspect and centres the plane between black bars.
+    fit `stretch` fills the canvas and ignores the aspect ratio (the paper's release); `letterbox` keeps
+    the physical aspect ratio and centres the plane between black bars.
     """
     if fit == "stretch":
         return Placement(0, 0, *canvas_size)
@@ -47,8 +47,8 @@ def place(plane_size: Sequence[int], spacing: Sequence[float], canvas_size: Sequ
 def windows(array: NDArray[Any], window: str, percentiles: Sequence[float]) -> NDArray[np.float64]:
     """(low, high) grey window of each slice of a canonical array [slices, H, W], as floats [slices, 2].
 
-    window `slice`: percentiles of each slice by itself; `volume`: of the whole volume, so that one
-    tissue keeps one grey throughout. Raises DataError for NaN, infinite and constant volumes.
+    window `slice`: percentiles of each slice by itself; `volume`: of the whole volume, so that a
+    tissue has the same grey in all slices. Raises DataError for NaN, infinite and constant volumes.
     """
     if not np.isfinite(array).all():
         raise DataError("the volume holds NaN or infinite intensities; repair or remove it")
@@ -60,8 +60,8 @@ def windows(array: NDArray[Any], window: str, percentiles: Sequence[float]) -> N
 
 
 def to_grey(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Stretch [low, high] of a plane [H, W] to 0-255, cut off what lies outside, truncate to uint8. Constant planes
-    are black."""
+    """Scale [low, high] of a plane [H, W] to [0, 255], clip values outside, truncate to uint8. The result is black if
+    high <= low (constant planes)."""
     if high <= low:
         return np.zeros(plane.shape, np.uint8)
     scaled = (plane.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
@@ -71,8 +71,8 @@ def to_grey(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 def resize(array: NDArray[Any], size: Sequence[int], how: str) -> NDArray[Any]:
     """Resize an array [H, W] or [H, W, C] to size [H, W]; pixel centres are kept in place.
 
-    how: `nearest`; `linear`, as released, which skips pixels where it shrinks to less than half; `area`,
-    the mean of what a pixel covers where it shrinks, linear where it grows.
+    how: `nearest`; `linear` (released), which skips pixels when it shrinks an array to less than half;
+    `area`: the mean over the area of each new pixel if both sides shrink, otherwise linear.
     """
     if array.shape[:2] == tuple(size):
         return array
@@ -108,9 +108,9 @@ def to_canvas(
 def to_source(
     values: NDArray[np.float32], placement: Placement, canvas_size: Sequence[int], plane_size: Sequence[int]
 ) -> NDArray[np.float32]:
-    """Take a field on any grid that spans the canvas, [h, w] or [h, w, C], back to the source plane.
+    """Resample a field [h, w] or [h, w, C] from any grid that spans the canvas to the source plane.
 
-    Sampled linearly at the centres of the source pixels; give it probabilities, not classes.
+    Interpolates linearly at the centres of the source pixels: for probabilities, not for classes.
     """
     scale_y, scale_x = values.shape[0] / canvas_size[0], values.shape[1] / canvas_size[1]
     rows = (np.arange(plane_size[0]) + 0.5) * placement.height / plane_size[0] + placement.top

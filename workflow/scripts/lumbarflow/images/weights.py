@@ -32,10 +32,10 @@ def soft_sums(p: NDArray[np.float32], truth: NDArray[np.uint8]) -> dict[str, NDA
 
 
 def imbalance_ratio(pixels: ArrayLike) -> float:
-    """Highest / lowest class weight over the four classes, background included; inf where one is absent.
+    """Highest / lowest class weight over the four classes, background included; inf if one is absent.
 
-    Class weight = pixels of the class / pixels of the image. A ratio, though the paper prints it
-    with a percent sign.
+    Class weight = pixels of the class / pixels of the image. The value is a plain ratio, although the
+    paper prints it with a percent sign.
     """
     pixels = np.asarray(pixels, float)
     return float(pixels.max() / pixels.min()) if pixels.min() > 0 else float("inf")
@@ -79,9 +79,9 @@ def focal_alpha(pixels: ArrayLike) -> NDArray[np.float64]:
 
 
 def resolve_alpha(loss: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Loss settings with alpha as numbers or None, for training rows with pixel counts: `none` is None, `weights`
-    becomes focal_alpha of these images."""
-    if "alpha" not in loss:  # a loss without
+    """Loss settings with alpha as numbers or None: `none` becomes None, `weights` becomes focal_alpha of the training
+    images. rows: the training rows, with pixel counts."""
+    if "alpha" not in loss:  # a loss without this option
         return dict(loss)
     alpha = loss["alpha"]
     if alpha == "weights":
@@ -90,7 +90,7 @@ def resolve_alpha(loss: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
 
 
 def _excess(rows: Sequence[Mapping[str, Any]], limit: float) -> set[int]:
-    """Rows to drop, the most imbalanced image first, until the pooled ratio of the others is at most `limit`."""
+    """Indices of rows to drop, most imbalanced image first, until the pooled ratio of the rest is at most `limit`."""
     order = sorted(range(len(rows)), key=lambda i: -float(rows[i]["imbalance_ratio"]))
     pooled = row_pixels(rows).sum(0)
     dropped: set[int] = set()
@@ -112,10 +112,11 @@ def select(
 ) -> list[tuple[bool, str]]:
     """Decide which images train: [(kept, reason)], one for each weight row of a sequence.
 
-    min_classes: fewest classes an image must show (the paper: 4). criterion, of which `limit` is the bound:
-    `image_ratio`: the image's imbalance ratio (the paper's words: 55); `dataset_ratio`: the ratio of the
-    pooled pixels, the worst images being dropped until it holds; `foreground_share`: share of the largest
-    foreground class in the foreground; `none`. max_images: keep at most so many, drawn by `seed`.
+    min_classes: smallest number of classes that an image must show (the paper: 4). criterion: the quantity that
+    must not exceed `limit`: `image_ratio`: imbalance ratio of each image (the paper's text: 55);
+    `dataset_ratio`: ratio of the pooled pixels, for which the most imbalanced images are dropped;
+    `foreground_share`: share of the largest foreground class in the foreground; `none`: no limit.
+    max_images: keep at most so many images, drawn at random by `seed`.
     """
     reasons = [f"fewer than {min_classes} classes" if int(row["classes"]) < min_classes else "" for row in rows]
     left = [i for i, reason in enumerate(reasons) if not reason]

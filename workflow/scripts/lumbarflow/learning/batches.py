@@ -23,7 +23,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def padded_size(size: Sequence[int], divisor: int = 16) -> tuple[int, ...]:
-    """Smallest [H, W] that holds `size` and that `divisor` divides."""
+    """Smallest [H, W] that is at least `size` and divisible by `divisor`."""
     return tuple(-(-length // divisor) * divisor for length in size)
 
 
@@ -47,7 +47,7 @@ def load_images(rows: Sequence[Row], folder: str | Path, size: Sequence[int], ho
 
 def load_masks(rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str) -> NDArray[np.uint8]:
     """Class masks of split rows as uint8 [N, H, W] on the network grid: by nearest neighbour, or by
-    majority where how is `area`."""
+    majority if how is `area`."""
     masks = np.empty((len(rows), *size), np.uint8)
     for mask, row in zip(masks, rows, strict=True):
         mask[:] = resize_classes(png.read(slice_path(folder, row), row["mask_sha256"]), size, how)
@@ -73,11 +73,12 @@ def augment(
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Randomly move one uint8 slice [H, W] and its class mask together, and change the greys.
 
-    rotation: degrees; scale, shift, gamma: relative; elastic: share of the height by which the knots of
-    a coarse grid move, the pixels between them smoothly; shading: logarithm of the factors at the knots of a
-    coarser grid, smooth between them, as coils shade a picture; noise: share of the grey range. Each is the
-    half-width of a uniform draw (of noise: the largest standard deviation). flip: how often front and
-    back are exchanged. Returns (float64 [H, W], uint8 [H, W]).
+    rotation: degrees; scale, gamma: natural logarithm of the zoom and of the exponent of the greys; shift:
+    share of width and height; elastic: displacement of the knots of a coarse grid as a share of the height,
+    interpolated between the knots; shading: natural logarithm of a factor on the knots of a coarser grid,
+    interpolated between them, as coils shade a picture; noise: standard deviation as a share of the grey
+    range. Each is drawn uniformly from [-value, value], noise from [0, value]. flip: probability of exchanging
+    front and back. Returns (float64 [H, W], uint8 [H, W]).
     """
     height, width = image.shape
     grey: Any = image.astype(np.float32)  # Any: OpenCV's stubs promise no dtype
@@ -92,7 +93,7 @@ def augment(
         back = cv2.invertAffineTransform(matrix).astype(np.float32)
         sources = np.stack([x, y, np.ones_like(x)], -1) @ back.T
         sources += cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
-        # the stubs lack that a map of both coordinates goes without a second map
+        # the stubs do not know that a map of both coordinates needs no second map
         grey = cv2.remap(grey, sources, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
         moved = cv2.remap(moved, sources, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
     else:
@@ -117,8 +118,8 @@ def make_batch(
     augmentation: Augmentation,
     input_size: Sequence[int] | None = None,
 ) -> Batch:
-    """One batch: (float32 [n, H', W', 1], uint8 [n, H', W']), padded to input_size [H', W'], the size that the network
-    takes; as a rule the next multiples of 16."""
+    """One batch: (float32 [n, H', W', 1], uint8 [n, H', W']), padded to the network's input_size [H', W'] (default:
+    the next multiples of 16)."""
     images, masks = images[chosen], masks[chosen]
     if any(augmentation.values()):
         pairs = [augment(i, m, rng, **augmentation) for i, m in zip(images, masks, strict=True)]
@@ -137,10 +138,10 @@ def iterate(
     augmentation: Augmentation,
     input_size: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
-    """Batches of one epoch in random order, each made while the one before is being used.
+    """Batches of one epoch in random order; each is prepared while the one before is in use.
 
-    Order and augmentation depend on (seed, epoch, batch) alone. All batches have one size, so that
-    the network is compiled once; the images left over wait for another epoch.
+    Order and augmentation depend only on (seed, epoch, batch). All batches have the same size, so that
+    the network is compiled once; the images left over are not used in this epoch.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(images))
     size = min(size, len(order))
@@ -165,7 +166,7 @@ def predict(
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Class probabilities of uint8 images [N, H, W], batch by batch: yields (slice of N, float32 [n, H, W, C]).
 
-    Every call of the model sees one shape: the last batch is filled up and cut again.
+    Every call of the model has the same input shape: the last batch is padded, and its output cropped.
     """
     height, width = images.shape[1:]
     for start in range(0, len(images), size):

@@ -1,4 +1,4 @@
-"""Which device trains, and with what versions."""
+"""Choose the device and the precision of a training, and list the versions in use."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from .. import DataError
 def choose(wanted: str, threads: int) -> str:
     """Prepare the Keras backend for `auto`, `cpu` or `gpu` and return the device used (`cpu` or `gpu`).
 
-    Must be called before Keras is imported. Raises DataError where `gpu` is wanted and none is seen.
+    Must be called before Keras is imported. Raises DataError if `gpu` is wanted and the backend sees none.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -47,16 +47,16 @@ def choose(wanted: str, threads: int) -> str:
 
 
 def precision(wanted: str, used: str) -> str:
-    """Keras's dtype policy for `auto`, `float32` or `bfloat16` on a device: auto takes half precision on a GPU alone.
+    """Keras's dtype policy for `auto`, `float32` or `bfloat16` on a device: auto is bfloat16 on a GPU only.
 
-    On CPUs it is slower, and float32 results can be repeated to the last bit.
+    On CPUs bfloat16 is slower, and float32 results are reproducible to the last bit.
     """
     half = wanted == "bfloat16" or (wanted == "auto" and used == "gpu")
     return "mixed_bfloat16" if half else "float32"
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides a training's numbers."""
+    """The backend, and versions of what determines the numbers of a training."""
     found = {"python": platform.python_version(), "backend": os.environ["KERAS_BACKEND"]}
     for package in ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless"):
         try:

@@ -1,4 +1,4 @@
-"""One training of an experiment: from the rows of its split to a network and what is said of it."""
+"""Run one training of an experiment: from the rows of its split to the network, its history and its description."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from . import batches, device, losses, networks, splits, training
 
 Row = Mapping[str, str]
 Settings = Mapping[str, Any]
-# of an experiment, those that decide a training
+# the settings of an experiment that determine a training
 SETTINGS = ("split", "normalisation", "network", "loss", "augmentation", "training")
 
 
 def resume_file(folder: Path, settings: Settings, code: str, split: Path) -> Path:
-    """Where the state of a training is kept between its epochs: one file, named by all that decides the result.
+    """Path of the checkpoint of a training. Its name is a digest of everything that determines the result.
 
-    States of other settings, inputs or programs are deleted: nothing will ever go on from them. code: digest of the
-    program; split: the split table, in which the digests of all images stand.
+    Checkpoints of other settings, inputs or code are deleted: no training will resume from them. code: digest of the
+    code; split: the split table, which contains the digests of all images.
     """
     decisive = json.dumps([settings, device.versions(), code], sort_keys=True).encode()
     key = hashlib.sha256(decisive + b"\n" + split.read_bytes()).hexdigest()[:16]
@@ -45,7 +45,7 @@ def load(
 
 
 def build(network: Settings) -> keras.Model:
-    """The network of an experiment's settings, for its image size padded as the network needs it."""
+    """Build the network of an experiment's settings; its input is the image size, padded to the network's divisor."""
     size = batches.padded_size(network["image_size"], networks.divisor(network["name"]))
     return networks.build(network["name"], size, **network["options"])
 
@@ -59,9 +59,9 @@ def run(
     label_folder: Path,
     resume: Path,
 ) -> tuple[keras.Model, list[dict[str, Any]], dict[str, Any]]:
-    """Train on `used` (cpu or gpu); return the network in float32, the rows of its history, and what model.json says.
+    """Train on `used` (cpu or gpu); return the network in float32, the rows of its history and what model.json holds.
 
-    rows: of the split; settings: SETTINGS of the experiment.
+    rows: rows of the split; settings: the experiment's SETTINGS.
     """
     splits.check_disjoint(rows, settings["split"]["kind"])
     subsets = {"train": "train", "validation": splits.VALIDATED_ON[settings["split"]["validation"]]}
@@ -82,7 +82,7 @@ def run(
         seed=seed,
         resume=resume,
     )
-    keras.config.set_dtype_policy("float32")  # whatever it was trained in, so that any machine predicts the same
+    keras.config.set_dtype_policy("float32")  # independent of the training, so that all machines predict the same
     model = build(network)
     model.set_weights(fit.model.get_weights())
     test = load(rows, "test", network, slice_folder, label_folder)

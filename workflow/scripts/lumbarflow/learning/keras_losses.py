@@ -1,4 +1,4 @@
-"""The paper's combined loss (section 4), in keras.ops; class masks [N, H, W] against probabilities [N, H, W, C]."""
+"""The paper's combined loss (section 4) and cross-entropy of class masks [N, H, W] and probabilities [N, H, W, C]."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from keras import ops
 
 from .. import DataError
 
-Tensor = Any  # of whichever backend, or an array
+Tensor = Any  # of any backend, or an array
 
 
 @keras.saving.register_keras_serializable(package="lumbarflow")
@@ -16,11 +16,11 @@ class CombinedLoss(keras.losses.Loss):
     """focal_weight * focal + (1 - focal_weight) * dice, in float32.
 
     focal = mean over pixels and classes of -alpha (1 - p)^gamma y log p, p clipped to [1e-7, 1 - 1e-7],
-    with one alpha a class (None: 1, as released); focal_reduction `sum`: the sum over an image's pixels and
-    classes instead, as the paper's formula reads, averaged over images;
-    dice = 1 - mean over images of (2 sum yp + 1) / (sum y + sum p + 1). dice_over `joint` sums over
-    pixels and classes together, as released, which lets the background dominate; `class` takes the
-    fraction for each class by itself and averages.
+    with one alpha per class (None: 1, as released). focal_reduction `sum`: the sum over the pixels and
+    classes of each image instead (the paper's formula), averaged over images.
+    dice = 1 - mean over images of (2 sum yp + 1) / (sum y + sum p + 1). dice_over `joint`: the sums run
+    over pixels and classes together, as released, so that the background dominates; `class`: one
+    fraction per class, averaged over the classes.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class CombinedLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="lumbarflow")
 class CrossEntropy(keras.losses.Loss):
-    """Mean over pixels of -alpha log p of the true class, p clipped as above, in float32."""
+    """Mean over pixels of -alpha log p of the true class, p clipped to [1e-7, 1 - 1e-7], in float32."""
 
     def __init__(self, alpha: Sequence[float] | None = None, name: str = "cross_entropy", **options: Any) -> None:
         super().__init__(name=name, **options)

@@ -1,7 +1,7 @@
 """Losses by name: class masks [N, H, W] against probabilities [N, H, W, C].
 
 A loss is a function (options...) -> keras.losses.Loss, registered with the options that the config may set. The
-classes stand in keras_losses, since this registry is read at every start of Snakemake.
+classes are in keras_losses, so that Snakemake, which reads this registry at every start, does not import Keras.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COMBINED = {
 
 @LOSSES.register("combined", COMBINED)
 def combined(**options: Any) -> keras.losses.Loss:
-    """The paper's: focal and dice."""
+    """The paper's loss: focal and dice."""
     from .keras_losses import CombinedLoss
 
     return CombinedLoss(**options)

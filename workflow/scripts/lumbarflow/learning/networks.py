@@ -18,7 +18,7 @@ else:
     keras = lazy("keras")
 
 NETWORKS = Registry("network.name")
-DIVISOR = 16  # of the image size, where a network does not say another
+DIVISOR = 16  # of the image size, for networks that register no other
 Box = tuple[str, str, int, int, int]  # name, kind, height, width, filters
 
 MOMENTUM = option(
@@ -69,7 +69,7 @@ def _upsample_block(x: keras.KerasTensor, filters: int, initializer: str, moment
 
 
 def _model(name: str, image: keras.KerasTensor, x: keras.KerasTensor, classes: int, initializer: str) -> keras.Model:
-    # softmax in float32 whatever the policy: half precision loses the small probabilities
+    # softmax always in float32: half precision loses small probabilities
     x = keras.layers.Conv2D(classes, 1, kernel_initializer=initializer)(x)
     return keras.Model(image, keras.layers.Softmax(dtype="float32", name="classes")(x), name=name)
 
@@ -82,10 +82,10 @@ def paper(
 
     Encoder 16-32-64-128, a bottleneck of 256 then 512 filters at one resolution, the "upsample
     block" as the decoder's first step, plain transposed 2x2 convolutions after it. 8,037,076
-    parameters at width 16. upsample `every`: the block on every step, as the text may be read.
+    parameters at width 16. upsample `every`: the block on every step, another reading of the text.
 
-    momentum: of the moving averages of batch normalisation, 0.99 as released; a training of a few
-    hundred steps needs less, or they are still far off when it ends.
+    momentum: of the moving averages of batch normalisation, 0.99 as released. A training of a few
+    hundred steps needs a lower value, otherwise the averages have not converged when it ends.
     """
     if upsample not in ("first", "every"):
         raise DataError(f"upsample must be first or every, not {upsample!r}")
@@ -108,7 +108,7 @@ def paper(
 
 
 def _double(x: keras.KerasTensor, filters: int, initializer: str, momentum: float) -> keras.KerasTensor:
-    """Double 3x3 convolution, each with batch normalisation, which the older designs below did not have yet."""
+    """Two 3x3 convolutions, each with batch normalisation. The older designs below did not have it."""
     for _ in range(2):
         x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=initializer)(x)
         x = keras.layers.BatchNormalization(momentum=momentum)(x)
@@ -127,7 +127,7 @@ def _encoder(x: keras.KerasTensor, width: int, initializer: str, momentum: float
 
 @NETWORKS.register("unet", RIVAL, divisor=16)
 def unet(image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float) -> keras.Model:
-    """U-Net: Ronneberger, Fischer, Brox, MICCAI 2015 (width 64 there), padded so that sizes are kept."""
+    """U-Net: Ronneberger, Fischer, Brox, MICCAI 2015 (width 64 there); here padding keeps the size."""
     image = keras.Input((*image_size, 1), name="image")
     *skips, x = _encoder(image, width, initializer, momentum)
     for level in (3, 2, 1, 0):
@@ -137,7 +137,7 @@ def unet(image_size: Sequence[int], classes: int, width: int, initializer: str, 
 
 
 def _gate(skip: keras.KerasTensor, signal: keras.KerasTensor, filters: int, initializer: str) -> keras.KerasTensor:
-    """Additive attention gate (Oktay et al., equation 1): what of a skip matters, given the coarser signal."""
+    """Additive attention gate (Oktay et al., equation 1): weights a skip by its relevance to the coarser signal."""
     kept = keras.layers.Conv2D(filters, 2, strides=2, use_bias=False, kernel_initializer=initializer)(skip)
     asked = keras.layers.Conv2D(filters, 1, kernel_initializer=initializer)(signal)
     share = keras.layers.Conv2D(1, 1, activation="sigmoid")(keras.layers.ReLU()(keras.layers.Add()([kept, asked])))
@@ -175,7 +175,7 @@ def unet_plus_plus(
 
 
 def divisor(name: str) -> int:
-    """What the image size of this network must divide by."""
+    """The number by which the image size of this network must be divisible."""
     return NETWORKS.get(name).more.get("divisor", DIVISOR)
 
 
@@ -183,9 +183,9 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, **options: Any
     """A network by name: images [N, H, W, 1] in, class probabilities float32 [N, H, W, classes] out.
 
     name: a registered one, or `package.module:function`. image_size: [H, W], multiples of the network's divisor.
-    options: of the built-in ones width (filters of the first level), initializer, momentum (of batch normalisation), of
-    `paper` also upsample. Raises DataError (a ValueError) for an unknown name, option or size, and for a network of
-    the user's own that turns these images into something else.
+    options: the built-in ones have width (filters of the first level), initializer and momentum (of batch
+    normalisation), `paper` also upsample. Raises DataError (a ValueError) for an unknown name, option or size, and for
+    a network of the user's own with another input or output shape.
     """
     step = divisor(name)
     if any(length % step or length < step for length in image_size):
@@ -204,7 +204,7 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, **options: Any
 
 
 def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
-    """What charts.network draws of a built model: [(name, kind, height, width, filters)] and links [(name, name)].
+    """Layers of a model for charts.network: [(name, kind, height, width, filters)], and links [(name, name)].
 
     Normalisation, dropout and activations are left out; links run through them.
     """

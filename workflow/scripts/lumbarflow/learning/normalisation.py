@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from ..registry import Registry
 
 NORMALISATIONS = Registry("normalisation")
-FLAT = 4.0  # greys: what varies less than this is left flat, air for one
+FLAT = 4.0  # greys: regions that vary less than this, such as air, are not amplified
 
 
 def normalise(images: NDArray[np.number], how: str) -> NDArray[np.float32]:
@@ -32,8 +32,8 @@ def zscore(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @NORMALISATIONS.register("local")
 def local(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean 0 and standard deviation 1 about each pixel, under a Gaussian of an eighth of the height, which takes away
-    the fall of brightness with the distance from a surface coil."""
+    """Mean 0 and standard deviation 1 around each pixel, in a Gaussian window (sigma: an eighth of the height). This
+    removes the decrease of brightness with the distance from a surface coil."""
     return np.stack([_local(image) for image in images])
 
 

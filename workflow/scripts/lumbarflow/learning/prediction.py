@@ -1,4 +1,4 @@
-"""Applying a trained network to slices."""
+"""Apply a trained network to slices."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,16 +20,16 @@ from .batches import Row, padded_size, predict, slice_path
 from .networks import divisor
 
 if TYPE_CHECKING:
-    import keras  # at run time only in load: the device is chosen first
+    import keras  # at run time, only `load` imports it, after the device is chosen
 
-NOTHING = 255  # in a mask of p > 0.5: no class reaches it
+NOTHING = 255  # in a mask of p > 0.5: no class exceeds 0.5
 
 
 def load(path: str | Path, size: Sequence[int] | None = None, network: str = "paper") -> "keras.Model":
-    """Read a .keras file in safe mode: code inside is never run.
+    """Read a .keras file in safe mode: code in the file is never run.
 
-    size: [H, W] of the images it is to segment; network: its name in the config, whose module, if it is one of the
-    user's own, brings the layers that it defines. Raises DataError for a damaged or foreign file, or a model for
+    size: [H, W] of the images to segment; network: its name in the config. If the network is the user's own, the
+    layers that its module defines are also known. Raises DataError for a damaged or foreign file, or a model for
     another size or other classes.
     """
     import keras
@@ -72,8 +72,8 @@ def decide_half(p: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def offsets(views: int) -> list[tuple[float, float]]:
-    """Shifts (rows, columns), in pixels of the network grid, of views x views grids that lie evenly between each other:
-    together they sample a plane that many times as finely in each direction."""
+    """Shifts (rows, columns), in pixels of the network grid, of views x views evenly interleaved grids. Together they
+    sample a plane `views` times as finely in each direction."""
     steps = [(i + 0.5) / views - 0.5 for i in range(views)]
     return list(itertools.product(steps, steps))
 
@@ -81,7 +81,7 @@ def offsets(views: int) -> list[tuple[float, float]]:
 def load_view(
     rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str, offset: tuple[float, float]
 ) -> NDArray[np.uint8]:
-    """Slices of split rows as uint8 [N, H, W] on the network grid moved by `offset`, in its own pixels."""
+    """Slices of split rows as uint8 [N, H, W] on the network grid, shifted by `offset` network pixels."""
     images = np.empty((len(rows), *size), np.uint8)
     for image, row in zip(images, rows, strict=True):
         canvas = png.read(slice_path(folder, row), row["image_sha256"])
@@ -95,8 +95,8 @@ def load_view(
 def on_source(
     p: NDArray[np.float32], row: Row, canvas_size: Sequence[int], offset: tuple[float, float] = (0, 0)
 ) -> NDArray[np.float32]:
-    """Class probabilities float32 [H, W, 4] on the source plane of a slices.csv row, from those on the network grid,
-    which lies moved by `offset` of its pixels."""
+    """Class probabilities float32 [H, W, 4] on the source plane of a slice table's row. p: those on the network grid,
+    shifted by `offset` network pixels."""
     placement = Placement.of(row)
     down, right = (move * have / want for move, have, want in zip(offset, canvas_size, p.shape, strict=False))
     placement = replace(placement, top=placement.top - down, left=placement.left - right)
@@ -107,8 +107,8 @@ def on_source(
 def network_spacing(
     row: Row, spacing: Sequence[float], canvas_size: Sequence[int], size: Sequence[int]
 ) -> tuple[float, ...]:
-    """Millimetres a slice, a row and a column of the network grid `size`, which spans the canvas of a slices.csv row;
-    spacing: the same of the source volume."""
+    """Spacing (mm a slice, row, column) of the network grid of `size` [H, W], which spans the canvas of a slice table's
+    row. spacing: that of the source volume."""
     steps = [spacing[0]]
     for axis, name in enumerate(("height", "width")):
         mm = spacing[1 + axis] * int(row[f"source_{name}"]) / int(row[name])  # a pixel of the canvas
@@ -117,8 +117,8 @@ def network_spacing(
 
 
 def without_small(mask: NDArray[np.bool_], least: float | np.floating) -> NDArray[np.bool_]:
-    """A copy of a boolean mask [slices, H, W] without its components, voxels joined by their faces, of fewer than
-    `least` voxels."""
+    """A copy of a boolean mask [slices, H, W] without the connected components (voxels joined by their faces) of fewer
+    than `least` voxels."""
     found, count = ndimage.label(mask)
     sizes = np.bincount(found.ravel(), minlength=count + 1)
     sizes[0] = 0
@@ -126,9 +126,9 @@ def without_small(mask: NDArray[np.bool_], least: float | np.floating) -> NDArra
 
 
 def clean(classes: NDArray[np.uint8], spacing: Sequence[float], smallest: Mapping[str, float]) -> NDArray[np.uint8]:
-    """A copy of class masks uint8 [slices, H, W] in which components of too small a volume are background.
+    """A copy of class masks uint8 [slices, H, W] in which connected components below a volume become background.
 
-    spacing: mm a voxel; smallest: {class: mm3}.
+    spacing: mm of a voxel along each axis; smallest: {class: mm3}.
     """
     cleaned = classes.copy()
     for name, volume in smallest.items():
@@ -140,10 +140,10 @@ def clean(classes: NDArray[np.uint8], spacing: Sequence[float], smallest: Mappin
 def choose_smallest(
     volumes: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8], Sequence[float]]], candidates: Iterable[float]
 ) -> dict[str, float]:
-    """For each foreground class the smallest component (mm3) to keep: the candidate, or 0, with the best Dice pooled
-    over the volumes, the first of equals.
+    """For each foreground class, the volume (mm3) of the smallest component to keep: the candidate, or 0, with the best
+    Dice pooled over the volumes; on a tie, the smallest.
 
-    volumes: (predicted uint8 [slices, H, W], truth alike, spacing in mm) of patients who are not tested.
+    volumes: (prediction and truth as uint8 [slices, H, W], spacing in mm) of patients outside the test set.
     """
     chosen = {}
     for k, name in enumerate(CLASSES[1:], 1):

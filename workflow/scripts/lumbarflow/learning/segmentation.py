@@ -1,4 +1,4 @@
-"""One trained network applied to the slices of whole volumes, and what it says written down."""
+"""Apply one trained network to the slices of whole volumes, and write its predictions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Row = Mapping[str, str]
 
 
 def by_volume(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """{volume: its rows} of a split, in its order."""
+    """{volume: its rows}, in the order of the split."""
     return {volume: list(group) for volume, group in groupby(rows, key=lambda row: row["volume"])}
 
 
 def tested(groups: Mapping[str, list[Row]], kind: str) -> dict[str, list[Row]]:
-    """The volumes with test images: of a split of slices these images alone, since the others are in training."""
+    """The volumes with test images; in a split of slices only these images, because training uses the others."""
     found = {}
     for volume, group in groups.items():
         test = [row for row in group if row["subset"] == "test"]
@@ -42,7 +42,7 @@ def tested(groups: Mapping[str, list[Row]], kind: str) -> dict[str, list[Row]]:
 class Segmenter:
     """A network with the settings that it was trained with, and the slices and class masks that it is applied to.
 
-    canvas_size: [H, W] of the slices; slice_folder, label_folder: of the recipes, a folder a volume in each.
+    canvas_size: [H, W] of the slices; slice_folder, label_folder: folders of the recipes, with one folder per volume.
     """
 
     model: keras.Model
@@ -63,8 +63,8 @@ class Segmenter:
         return prediction.probabilities(self.model, images, self.settings["normalisation"]), truths
 
     def on_source(self, group: Sequence[Row], source: Sequence[Row], views: int) -> NDArray[np.float32]:
-        """Class probabilities [N, H, W, 4] on the source planes: the mean of what the network says on views x views
-        grids moved by less than a pixel. source: the volume's rows of its slice table."""
+        """Class probabilities [N, H, W, 4] on the source planes: the mean of the predictions on views x views
+        grids, shifted by less than a pixel. source: the rows of the volume's slice table."""
         total: Any = 0
         offsets = prediction.offsets(views)
         for offset in offsets:
@@ -75,8 +75,8 @@ class Segmenter:
         return total / len(offsets)
 
     def validate(self, group: Sequence[Row], source: Row) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Any] | None:
-        """Predicted and true classes [N, H, W] of a validation volume on the network grid, and mm of its voxels;
-        None for other volumes. source: any row of the volume's slice table."""
+        """Predicted and true classes [N, H, W] of a validation volume on the network grid, and its spacing in
+        mm; None for other volumes. source: any row of the volume's slice table."""
         if not any(row["subset"] == "validation" for row in group):
             return None
         p, truths = self.segment(group)
@@ -102,8 +102,8 @@ class Segmenter:
     def write_volume(
         self, group: Sequence[Row], source: Sequence[Row], views: int, smallest: Mapping[str, float], path: Path
     ) -> None:
-        """Write the class masks of a whole volume on its stored grid, without components of less than `smallest`
-        {class: mm3}."""
+        """Write the class masks of a whole volume on its stored grid, without connected components
+        below `smallest` {class: mm3}."""
         planes = [prediction.decide(q) for q in self.on_source(group, source, views)]
         geometry = volumes.Geometry(**json.loads(source[0]["geometry"]))
         volumes.write(path, prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest), geometry)

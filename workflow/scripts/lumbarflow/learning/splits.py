@@ -1,4 +1,4 @@
-"""Who trains, who validates, who is tested."""
+"""Split images or patients into training, validation and test set."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ VALIDATED_ON = {"own": "validation", "test": "test"}
 
 
 def deal(items: Sequence[Item], n_folds: int, seed: int, strata: Mapping[Item, str] | None = None) -> dict[Item, int]:
-    """Cut items into `n_folds` equal parts at random: {item: part}, repeatable by seed.
+    """Split items at random into `n_folds` parts of equal size: {item: part}, reproducible by seed.
 
-    strata: {item: group}; each group is spread over the parts as evenly as the whole is.
+    strata: {item: group}; the items of each group are spread evenly over the parts.
     """
     rng = np.random.default_rng(seed)
     order = [items[i] for i in rng.permutation(len(items))]
@@ -29,7 +29,7 @@ def deal(items: Sequence[Item], n_folds: int, seed: int, strata: Mapping[Item, s
 
 
 def subset_of(part: int, fold: int, n_folds: int, validation: str) -> str:
-    """Subset of a part in a fold: part `fold` tests, the next one validates, the others train."""
+    """Subset of a part in a fold: part `fold` is for test, the next one for validation if `own`, the rest trains."""
     if part == fold % n_folds:
         return "test"
     if validation == "own" and part == (fold + 1) % n_folds:
@@ -69,16 +69,17 @@ def make(
 ) -> list[str]:
     """Subset of each manifest row: a list of `train`, `validation`, `test` or `none`.
 
-    kind `slice` deals the kept images out whatever their patient (the release; it leaks); `patient`
-    deals patients out, each with all of its sequences, so that none is on two sides; `official` tests
-    SPIDER's validation patients (`official`: read_official's) and deals the others out, one part to
-    validate. patients: {patient: its sequences} of the whole dataset, so that every sequence gets the
-    same division. filter_test: also drop from the test set what the filter drops; otherwise every
-    slice of a test volume is scored. validation `test`: the test images choose the model, too.
+    kind `slice` splits the kept images regardless of their patient (the release; it leaks); `patient`
+    splits the patients, each with all of its sequences, so that no patient is in two subsets;
+    `official` tests SPIDER's validation patients (`official`: from read_official) and splits the
+    others, with one part for validation. patients: {patient: its sequences} of all sequences in use,
+    so that each sequence gets the same split. filter_test: the filter also drops test images;
+    otherwise every slice of a test volume is scored. validation `test`: the test images also choose
+    the model.
 
-    Raises DataError where a subset comes out empty or a patient is missing from `official`.
+    Raises DataError if a subset is empty or a patient is missing from `official`.
     """
-    keys: list[Any]  # what is dealt out: (volume, index), or a patient
+    keys: list[Any]  # what is split: (volume, index), or a patient
     sides: dict[Any, str]
     if kind == "slice":
         keys = [(row["volume"], row["index"]) for row in rows]
@@ -91,7 +92,7 @@ def make(
             dealt = deal(sorted(patients), n_folds, seed, strata)
             sides = {patient: subset_of(part, fold, n_folds, validation) for patient, part in dealt.items()}
         else:
-            assert official is not None  # comes with this kind
+            assert official is not None  # always given for this kind
             unknown = sorted(patients.keys() - official.keys())
             if unknown:
                 raise DataError(f"there is no official subset for patient {unknown[0]} ({len(unknown)} such in all)")
@@ -120,7 +121,7 @@ def make(
 
 
 def check_disjoint(rows: Sequence[Row], kind: str) -> None:
-    """Raise DataError if a patient stands on two sides of a patient split."""
+    """Raise DataError if a patient is in two subsets of a split by patients."""
     if kind == "slice":
         return
     sides: dict[str, set[str]] = {}

@@ -30,9 +30,9 @@ HISTORY = (
     *("epoch", "learning_rate", *(f"{subset}_{name}" for subset in ("train", "validation") for name in SCORES)),
     "test_accuracy",
 )
-PLATEAU = 5  # epochs without a better validation before the rate is halved
+PLATEAU = 5  # epochs without a better validation mean IoU before the learning rate is halved
 PROGRESS = 60  # seconds between lines within an epoch
-# what TensorFlow, JAX and PyTorch say when memory runs out; they have no exception in common
+# messages of TensorFlow, JAX and PyTorch when memory runs out; they share no exception type
 OUT_OF_MEMORY = re.compile("MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OOM when|out of memory|allocate memory")
 
 
@@ -45,7 +45,7 @@ class Confusion(keras.metrics.Metric):
         self.matrix = self.add_weight(shape=(self.classes, self.classes), initializer="zeros", name="matrix")
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
-        # not bincount: JAX compiles it for a length that is known beforehand only, which Keras cannot tell it
+        # not bincount: to compile it, JAX must know its length in advance, which Keras cannot pass on
         truth, predicted = (
             ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), self.classes, dtype="float32")
             for labels in (y_true, ops.argmax(y_pred, axis=-1))
@@ -59,7 +59,7 @@ class Confusion(keras.metrics.Metric):
 def summarise(matrix: ArrayLike) -> dict[str, float]:
     """accuracy, mean IoU and mean Dice over the four classes of a pooled confusion matrix [truth, prediction].
 
-    A class absent from both sides is left out of the means.
+    A class absent from truth and prediction is left out of the means.
     """
     counts = np.asarray(matrix, np.float64)
     hits = np.diag(counts)
@@ -73,14 +73,14 @@ def summarise(matrix: ArrayLike) -> dict[str, float]:
 
 
 def best_epoch(history: Sequence[Epoch]) -> int:
-    """Epoch (from 1) with the best validation mean IoU, the first of equals; 0 without any."""
+    """Epoch (from 1) with the best validation mean IoU, the first one on a tie; 0 without epochs."""
     scores = [row["validation_mean_iou"] for row in history]
     return scores.index(max(scores)) + 1 if scores else 0
 
 
 def rate_at(history: Sequence[Epoch], settings: Settings) -> float:
-    """Learning rate of the next epoch, from those before: `constant`; `cosine` down to a hundredth;
-    `plateau`: halved after every PLATEAU epochs without a better validation mean IoU."""
+    """Learning rate of the next epoch, given those before. schedule: `constant`; `cosine`: falls to a
+    hundredth; `plateau`: halved after every PLATEAU epochs without a better validation mean IoU."""
     rate, schedule, epoch = settings["learning_rate"], settings["schedule"], len(history)
     if schedule == "constant":
         return rate
@@ -99,7 +99,7 @@ def rate_at(history: Sequence[Epoch], settings: Settings) -> float:
 
 @dataclass
 class Fit:
-    """What a training leaves: the model with its best weights, the history rows and the best epoch (from 1)."""
+    """Result of a training: the model with its best weights, the history rows and the best epoch (from 1)."""
 
     model: keras.Model
     history: list[Epoch]
@@ -133,7 +133,7 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
 def save_state(
     path: str | Path, model: keras.Model, best_weights: Sequence[NDArray[Any]], history: Sequence[Epoch]
 ) -> None:
-    """Write what is needed to go on after this epoch, in one file that is there whole or not at all."""
+    """Write a checkpoint from which training can resume after this epoch, as one file that is never incomplete."""
     arrays = {f"now{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(_variables(model))}
     arrays |= {f"best{i}": weight for i, weight in enumerate(best_weights)}
     with replacing(path) as temporary:
@@ -141,8 +141,8 @@ def save_state(
 
 
 def load_state(path: str | Path | None, model: keras.Model) -> tuple[list[NDArray[Any]] | None, list[Epoch]]:
-    """(best weights, history) of a training that was cut off, the model and optimiser set to where it was;
-    (None, []) without such a file, or where it does not fit."""
+    """Load a checkpoint into the model and its optimiser; return (best weights, history). (None, []) if there is
+    no checkpoint, or if it does not fit the model."""
     if path is None or not Path(path).is_file():
         return None, []
     variables = _variables(model)
@@ -153,7 +153,7 @@ def load_state(path: str | Path | None, model: keras.Model) -> tuple[list[NDArra
             history = json.loads(str(state["history"]))
         if any(tuple(v.shape) != value.shape for v, value in zip(variables, values, strict=True)):
             raise ValueError("other shapes")
-    except Exception as error:  # a damaged file only costs time
+    except Exception as error:  # a damaged file only costs time: training starts again
         logging.getLogger(__name__).warning("%s: cannot be resumed from (%s); starting anew", path, error)
         return None, []
     for variable, value in zip(variables, values, strict=True):
@@ -162,15 +162,15 @@ def load_state(path: str | Path | None, model: keras.Model) -> tuple[list[NDArra
 
 
 def step_memory(model: keras.Model, batch: int) -> int:
-    """About how many bytes one training step holds: each layer's output and its gradient in float32; of each weight
-    the value, the gradient and Adam's two moments."""
+    """Estimated bytes of memory of one training step: output and gradient of each layer, in float32; value, gradient
+    and Adam's two moments of each weight."""
     outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
     return 4 * (2 * batch * outputs + 4 * model.count_params())
 
 
 @contextmanager
 def _explaining_memory(batch: int, needed: int) -> Iterator[None]:
-    """Turn any backend's way to run out of memory into a DataError that says what to lower; needed: step_memory's."""
+    """Turn an out-of-memory error of any backend into a DataError that says what to lower. needed: from step_memory."""
     try:
         yield
     except Exception as error:
@@ -223,9 +223,10 @@ def train(
 
     training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: learning_rate, schedule,
     batch_size, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
-    validation set, before it stops). loss: arguments of losses.make. resume: a file to keep the state
-    in after each epoch, and to go on from where it exists; on the CPU the result is the same to the
-    last bit. Returns a Fit. Raises DataError for a loss that is not finite, and where memory runs out.
+    validation set, before training stops). loss: arguments of losses.make. resume: file of the
+    checkpoint that is written after each epoch; if it exists, training resumes from it, on the CPU
+    with the same result to the last bit. Returns a Fit. Raises DataError for an empty set, masks of
+    one class only, a loss that is not finite, and when memory runs out.
     """
     log = logging.getLogger(__name__)
     for name, (images, masks) in (("training", training), ("validation", validation)):
@@ -240,13 +241,13 @@ def train(
     best_weights, history = load_state(resume, model)
     if history:
         log.info("goes on after epoch %d of a training that was cut off", len(history))
-    # a kernel that is out of memory kills without a word: then this line says why
+    # the kernel kills a process without a message when memory runs out: then this line gives the reason
     needed = step_memory(model, settings["batch_size"])
     log.info("a step of batch %d takes about %.1f GiB", settings["batch_size"], needed / 2**30)
     began, first = time.perf_counter(), len(history)
     while len(history) < settings["epochs"] and len(history) - best_epoch(history) < settings["patience"]:
         started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
-        # PyTorch draws dropout from one global generator, which no saved state holds
+        # PyTorch draws dropout from a global generator, which no checkpoint contains
         keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         batches = iterate(*training, settings["batch_size"], seed, epoch, normalisation, augmentation, input_size)
         with _explaining_memory(settings["batch_size"], needed):

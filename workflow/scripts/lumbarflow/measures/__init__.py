@@ -1,1 +1,1 @@
-"""What a prediction is worth."""
+"""Metrics of predictions, their intervals, and leakage."""

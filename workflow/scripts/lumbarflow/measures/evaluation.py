@@ -33,10 +33,10 @@ def image_rows(
     tau: float,
     soft: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row of metrics for each class of one image: counts, overlap, surfaces in units of spacing.
+    """One row of metrics for each class of one image: counts, overlap, surface distances in units of spacing.
 
-    pred, truth: uint8 class masks [H, W]. soft: sums of prediction.soft_sums for the soft Dice,
-    which is the release's: (2 overlap + 1) / (pred + truth + 1).
+    pred, truth: uint8 class masks [H, W]. soft: from weights.soft_sums, for the soft Dice of the
+    release: (2 overlap + 1) / (pred + truth + 1).
     """
     counts = count(pred, truth, len(CLASSES))
     overlap = scores(counts)
@@ -59,10 +59,10 @@ def image_rows(
 def stack_rows(
     stacks: Mapping[str, Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]], tau: float
 ) -> list[dict[str, Any]]:
-    """ASD and NSD as the release took them: the whole test stack of a sequence as if it were one volume.
+    """ASD and NSD as the release computes them: on the whole test stack of a sequence, as if it were one volume.
 
-    An artefact, for reproduction only: a surface may match another patient's slice, so distances
-    come out too small. stacks: {sequence: [(mask of p > 0.5, truth), ...]}, uint8 [H, W].
+    An artefact, for reproduction only: the nearest surface may be in a slice of another patient, so
+    distances are too small. stacks: {sequence: [(mask of p > 0.5, truth), ...]}, uint8 [H, W].
     """
     rows = []
     for sequence, pairs in stacks.items():

@@ -1,4 +1,4 @@
-"""Vertebrae and discs one by one, scored in three dimensions as SPIDER scores them."""
+"""Score each vertebra, disc and canal by itself in three dimensions, as SPIDER does."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ PER_INSTANCE = ("sequence", "patient", "volume", "class", "label", "voxels", "di
 
 
 def components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Connected parts of a boolean mask [slices, H, W], voxels joined by their faces: int32, 0 outside."""
+    """Connected components of a boolean mask [slices, H, W], voxels joined by their faces: int32, 0 outside."""
     return ndimage.label(mask)[0]
 
 

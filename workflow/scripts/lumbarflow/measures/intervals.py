@@ -1,4 +1,4 @@
-"""How far a result may be chance: the percentile bootstrap over patients, which are what is independent."""
+"""Confidence intervals of results: percentile bootstrap over patients, because only patients are independent."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,10 +14,10 @@ def intervals(
     values: Mapping[str, NDArray[Any]],
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """95% interval of each statistic when patients are drawn anew, with replacement.
+    """95% interval of each statistic when patients are resampled with replacement.
 
     values: {name: [patients]}. statistic takes such a dict with arrays [draws, patients] and returns
-    {name: [draws]}. Returns {name: (low, high)}, NaN where there are fewer than two patients. Seeded: the same
+    {name: [draws]}. Returns {name: (low, high)}, NaN for fewer than two patients. Seeded: the same
     values give the same interval. Method: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
     patients = len(next(iter(values.values())))

@@ -1,4 +1,4 @@
-"""How much of a test set was seen in training, and how far copying gets."""
+"""How much of a test set is known from training, and which training mask a copying baseline takes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 
 from .. import DataError
 
-# what a split by patients rules out; an equal mask may be chance
+# shares that are 0 in a split by patients; `same mask` may be above 0 by chance
 NONE_BY_PATIENT = ("neighbour within 1", "neighbour within 2", "same patient")
 
 
 def shares(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Shares of the test images that training knew something of: a dict of floats in 0-1 for each sequence, with
+    """Shares of the test images that are partly known from training: for each sequence a dict of floats in 0-1, with
     its name and the count `test images`.
 
-    rows: split rows. `neighbour within 1` / `2`: a training slice of the same volume is at most so
-    far; `same mask`: a training image has byte for byte the same mask, and it is not empty; `same
-    patient`. Raises DataError without test images.
+    rows: split rows. `neighbour within 1` / `2`: a training slice of the same volume is at most 1 / 2
+    slices away; `same mask`: a training image has the same mask, byte for byte, and the mask is not
+    empty; `same patient`: a training image is of the same patient. Raises DataError without test images.
     """
     train = [row for row in rows if row["subset"] == "train"]
     test = [row for row in rows if row["subset"] == "test"]
@@ -51,10 +51,10 @@ def shares(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def nearest(
     row: Mapping[str, Any], image: NDArray[np.uint8], train: Sequence[Mapping[str, Any]], images: NDArray[np.uint8]
 ) -> int:
-    """Index into `train` of the image whose mask a predictor without any learning would copy.
+    """Index into `train` of the image whose mask the copying baseline, which learns nothing, takes.
 
-    The nearest slice of the same volume; where training has none of it, the most similar picture
-    (mean squared difference of images uint8 [N, H, W], each scaled to mean 0 and deviation 1).
+    It is the nearest slice of the same volume; if training has none of this volume, the most similar
+    image (mean squared difference of uint8 [N, H, W], each scaled to mean 0 and standard deviation 1).
     """
     same = [k for k, other in enumerate(train) if other["volume"] == row["volume"]]
     if same:

@@ -1,7 +1,7 @@
 """Overlap and surface metrics on class masks: pure functions, explicit spacing.
 
-A structure absent from both masks has no score (NaN); one absent from one of them is missed:
-Dice 0, NSD 0, ASD infinite.
+A structure that is absent from both masks has no score (NaN). A structure that is absent from one of
+them is missed: Dice 0, NSD 0, ASD infinite.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-DETECTED = 0.1  # the Dice from which on SPIDER counts a structure as found
+DETECTED = 0.1  # smallest Dice at which SPIDER counts a structure as found
 
 
 def _ratio(above: ArrayLike, below: ArrayLike) -> NDArray[np.float64]:
@@ -22,8 +22,8 @@ def _ratio(above: ArrayLike, below: ArrayLike) -> NDArray[np.float64]:
 def count(pred: ArrayLike, truth: ArrayLike, classes: int = 4) -> NDArray[np.int64]:
     """True positive, false positive and false negative pixels of each class: int64 [classes, 3].
 
-    pred, truth: integer class masks of one shape. Raises ValueError where the shapes
-    differ or a value is no class.
+    pred, truth: integer class masks of one shape. Raises ValueError if the shapes
+    differ or a value is not a class.
     """
     pred, truth = np.asarray(pred), np.asarray(truth)
     if pred.shape != truth.shape:
@@ -47,8 +47,8 @@ def _confusion(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: i
 def scores(counts: ArrayLike) -> dict[str, NDArray[np.float64]]:
     """IoU, Dice, precision, recall and F1 from counts [..., 3] (tp, fp, fn): dict of float arrays [...].
 
-    Formulas: paper section 3.3. Precision is NaN where nothing was predicted and recall where
-    nothing is there; F1 then counts as Dice does, since the two are equal.
+    Formulas: paper section 3.3. Precision is NaN if nothing is predicted, recall is NaN if the
+    truth is empty. F1 is a copy of Dice, since the two are equal.
     """
     tp, fp, fn = np.moveaxis(np.asarray(counts), -1, 0)
     dice = _ratio(2 * tp, 2 * tp + fp + fn)
@@ -69,7 +69,7 @@ def overlap(pred: ArrayLike, truth: ArrayLike, classes: int = 4) -> dict[str, ND
 def boundary(mask: ArrayLike) -> NDArray[np.bool_]:
     """Surface of a boolean mask of any dimension: its voxels with a face neighbour outside it.
 
-    Beyond the array counts as outside.
+    Everything beyond the array is outside.
     """
     mask = np.asarray(mask, bool)
     padded = np.pad(mask, 1)
@@ -83,10 +83,10 @@ def boundary(mask: ArrayLike) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Surface:
-    """Distances between two surfaces, from which every variant follows.
+    """Distances between two surfaces; every surface metric is computed from them.
 
-    to_truth: of each predicted surface point, to_pred: of each true one; both float64 [points], as tau in units of
-    spacing.
+    to_truth: from each predicted surface point to the true surface; to_pred: from each true surface point to the
+    predicted surface; both float64 [points]. Distances and tau are in units of spacing.
     """
 
     to_truth: NDArray[np.float64]
@@ -94,7 +94,7 @@ class Surface:
     tau: float
 
     def _value(self, missed: float, value: Callable[[], float]) -> float:
-        """`missed` where one surface is empty, NaN where both are, else value()."""
+        """`missed` if one surface is empty, NaN if both are, otherwise value()."""
         if len(self.to_truth) and len(self.to_pred):
             return float(value())
         return missed if len(self.to_truth) or len(self.to_pred) else np.nan
@@ -134,7 +134,7 @@ class Surface:
 def surface(pred: ArrayLike, truth: ArrayLike, spacing: Sequence[float], tau: float = 1.0) -> Surface:
     """Surface distances between two boolean masks [*shape]; spacing: one length an axis (px or mm).
 
-    Returns a Surface. Raises ValueError where shapes or spacing do not match.
+    Returns a Surface. Raises ValueError if shapes or spacing do not match.
     """
     pred, truth = np.asarray(pred, bool), np.asarray(truth, bool)
     if pred.shape != truth.shape or len(spacing) != pred.ndim or pred.ndim > 3:
@@ -149,8 +149,8 @@ def surface(pred: ArrayLike, truth: ArrayLike, spacing: Sequence[float], tau: fl
 
 
 def crop(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Both boolean masks [*shape] cut to the box around what either shows; beyond it is outside of both, so surfaces
-    stay."""
+    """Crop both boolean masks [*shape] to the bounding box of their union. Their surfaces do not change, because
+    everything beyond the box is outside of both."""
     box = []
     for axis in range(pred.ndim):
         others = tuple(other for other in range(pred.ndim) if other != axis)
@@ -185,7 +185,7 @@ def _gaps(edge: NDArray[np.bool_]) -> NDArray[np.int32]:
 def _nearest(points: NDArray[np.bool_], edge: NDArray[np.bool_], spacing: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance of each true voxel of `points` to the nearest one of `edge`, both bool [Z, H, W]: float64 [N].
 
-    Exact: rows are visited from the point's own outwards, until they alone are farther than the best so far.
+    Exact: rows are visited outwards from the point's own row, until the row itself is farther than the best distance.
     """
     depth, height, width = edge.shape
     gaps = _gaps(edge)

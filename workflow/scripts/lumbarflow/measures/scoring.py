@@ -1,4 +1,4 @@
-"""Predictions of one trained network against the truth: rows of its metric tables from the files it wrote."""
+"""Compare the predicted files of one trained network with the truth: rows of its metric tables."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def pictures(
 ) -> tuple[list[dict[str, Any]], list[Pair]]:
     """(rows of metrics.csv on the network grid, (mask of p > 0.5, truth) of each image) of one volume.
 
-    rows: scored ones of predictions.csv; folder: of the predicted pictures; truths: classes [N, H, W] on the network
-    grid.
+    rows: the scored rows of predictions.csv; folder: that of the predicted masks; truths: classes [N, H, W] on the
+    network grid.
     """
     found, stack = [], []
     for row, truth in zip(rows, truths, strict=True):
@@ -47,7 +47,7 @@ def volume(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of metrics.csv on the source grid, of metrics_3d.csv and metrics_instances.csv of one predicted volume.
 
-    rows: scored ones of predictions.csv; path: of the prediction; source: of the true mask, as volumes.read takes it.
+    rows: the scored rows of predictions.csv; path: the prediction; source: volumes.read's arguments for the truth.
     """
     pred = volumes.read(path)
     stored = volumes.read(**source).array
@@ -64,7 +64,7 @@ def volume(
 def copied(
     rows: Sequence[Row], copies: Sequence[NDArray[np.uint8]], truths: NDArray[np.uint8], tau: float
 ) -> tuple[list[dict[str, Any]], dict[str, list[Pair]]]:
-    """Rows of copied.csv, and {sequence: (copy, truth) of each image}, for masks [H, W] given as predictions.
+    """Rows of copied.csv, and {sequence: (copy, truth) of each image}, for copied masks [H, W] scored as predictions.
 
     rows: test rows of a split; truths: classes [N, H, W].
     """

@@ -1,4 +1,4 @@
-"""Tables of the dataset, of what the paper found wrong with it, and of what its repair costs."""
+"""Tables of the dataset, of the defects that the paper reports, and of what the paper's repair costs."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -63,7 +63,7 @@ def _describe_group(group: pd.DataFrame) -> dict[str, Any]:
 
 
 def dataset(volumes: pd.DataFrame, overview: pd.DataFrame | None, published: pd.DataFrame) -> pd.DataFrame:
-    """The dataset table (paper sections 3.1 and 3.2.1): a row a property, a column a sequence, all, and the paper.
+    """The dataset table (paper sections 3.1 and 3.2.1): one row per property; columns: sequences, all, paper.
 
     volumes: DataFrame of survey.DESCRIPTION rows. overview: SPIDER's overview.csv or a sample sheet as
     DataFrame of text, or None. published: DataFrame (property, value).
@@ -83,16 +83,16 @@ def dataset(volumes: pd.DataFrame, overview: pd.DataFrame | None, published: pd.
 
 
 def slice_dice(frame: pd.DataFrame, name: str) -> pd.Series:
-    """Dice of a class in each slice that truly shows it."""
+    """Dice of a class in each slice whose exact mask shows it."""
     shown = frame[frame[f"exact_{name}"] > 0]
     return 2 * shown[f"both_{name}"] / (shown[f"exact_{name}"] + shown[f"repaired_{name}"])
 
 
 def fidelity(tables: Iterable[tuple[Mapping[str, str], str, pd.DataFrame]]) -> pd.DataFrame:
-    """What APTA costs: a row a recipe, sequence and class, repaired masks against the exact lookup.
+    """What APTA costs: repaired masks against exact ones, one row per recipe, sequence and class.
 
     tables: [(recipes, sequence, DataFrame of survey.FIDELITY rows)]. Dice is pooled over all pixels, and
-    taken per slice (`slice_dice`). `vanished`: slices whose mask lost the class altogether.
+    computed per slice (`slice_dice`). `vanished`: slices in which only the exact mask has the class.
     """
     rows = []
     for recipes, sequence, frame in tables:

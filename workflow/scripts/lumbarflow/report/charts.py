@@ -11,7 +11,7 @@ from .. import CLASSES
 from .figures import COLOURS, NAMES, plt
 
 if TYPE_CHECKING:
-    import pandas as pd  # drawing needs its frames, not the package
+    import pandas as pd  # only for types: drawing does not need the package itself
 
 Box = tuple[str, str, int, int, int]  # name, kind, height, width, filters
 FOREGROUND = CLASSES[1:]
@@ -26,10 +26,10 @@ KINDS = {
 
 
 def network(layers: Sequence[Box], links: Iterable[tuple[str, str]], title: str) -> Figure:
-    """Figure 7: a network from left to right, a bar a layer: low bars are low resolution, wide ones many filters.
+    """Figure 7: a network from left to right, one bar per layer: height is resolution, width is filters.
 
     layers: [(name, kind, height, width, filters)] in the order of computing, kinds as in KINDS; links: pairs of
-    layer names, drawn where they skip over others.
+    layer names, drawn only if they skip other layers.
     """
     size = max(height for _, _, height, _, _ in layers)
     figure, axis = plt.subplots(figsize=(11, 4.6), layout="constrained")
@@ -61,8 +61,8 @@ def network(layers: Sequence[Box], links: Iterable[tuple[str, str]], title: str)
 
 
 def _columns(axis: Axes, groups: Sequence[tuple["pd.Series", str]], ticks: Sequence[str]) -> None:
-    """Points beside each other, one column of points a group, with median and quartiles."""
-    rng = np.random.default_rng(0)  # jitter alone
+    """One column of points per group, with median and quartiles."""
+    rng = np.random.default_rng(0)  # for jitter only
     for place, (given, colour) in enumerate(groups):
         values = np.asarray(given, float)
         values = values[np.isfinite(values)]
@@ -76,7 +76,7 @@ def _columns(axis: Axes, groups: Sequence[tuple["pd.Series", str]], ticks: Seque
 
 
 def distributions(dice: Mapping[str, "pd.DataFrame"], title: str) -> Figure:
-    """Dice of every test patient, by class and experiment. dice: {experiment: DataFrame, a row a patient}."""
+    """Dice of every test patient, by class and experiment. dice: {experiment: DataFrame, one row per patient}."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), layout="constrained", sharey=True)
     for axis, name in zip(axes, FOREGROUND, strict=True):
         _columns(axis, [(frame[name], COLOURS[name]) for frame in dice.values()], list(dice))
@@ -87,7 +87,7 @@ def distributions(dice: Mapping[str, "pd.DataFrame"], title: str) -> Figure:
 
 
 def ladder(table: "pd.DataFrame", title: str) -> Figure:
-    """What each step costs: Dice above, ASD below, a line a class. table: rows of the ladder of one sequence."""
+    """What each step costs: Dice above, ASD below, one line per class. table: ladder of one sequence."""
     figure, axes = plt.subplots(2, 1, figsize=(8, 5.6), layout="constrained", sharex=True)
     steps = table.drop_duplicates(["step", "experiment"])
     ticks = [_step(row) for row in steps.to_dict("records")]

@@ -1,4 +1,4 @@
-"""The paper's numbers against ours, experiment against experiment, and the paper against itself."""
+"""Compare the paper's numbers with ours, experiments with each other, and the paper with its own formulas."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -17,9 +17,9 @@ Row = dict[str, Any]
 Run = tuple[str, str, Settings, pd.DataFrame]  # experiment, sequence, evaluation settings, metrics
 Classes = dict[str, pd.DataFrame]  # metrics by class
 
-# one yardstick for experiments that report by different ones
+# common settings to compare experiments whose own evaluation settings differ
 COMMON = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "pooled"}
-HALF = 0.00005  # what rounding to four decimals can hide
+HALF = 0.00005  # largest error of rounding to four decimals
 
 
 def _by_class(runs: Iterable[Run]) -> dict[tuple[str, str], tuple[Settings, Classes]]:
@@ -40,7 +40,7 @@ def _on(images: pd.DataFrame, grid: str) -> pd.DataFrame:
 def interval_table(runs: Iterable[Run]) -> pd.DataFrame:
     """95% bootstrap intervals over the test patients for Table 2's cells, as each experiment aggregates them.
 
-    runs: [(experiment, sequence, evaluation settings, metrics)]; folds and seeds are taken together.
+    runs: [(experiment, sequence, evaluation settings, metrics)]; folds and seeds are pooled.
     """
     rows = []
     for (experiment, sequence), (settings, classes) in _by_class(runs).items():
@@ -83,7 +83,7 @@ def _flat(settings: Settings, prefix: str = "") -> Row:
 
 
 def changes(before: Settings, after: Settings, shown: int = 3) -> str:
-    """What sets two experiments apart, for people: a few keys with their values, or the names of all of them."""
+    """Differences of two experiments as text: up to `shown` keys with values, or else the names of their groups."""
     old, new = _flat(before), _flat(after)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if len(keys) <= shown:
@@ -92,7 +92,7 @@ def changes(before: Settings, after: Settings, shown: int = 3) -> str:
 
 
 def _reported(table: pd.DataFrame, experiment: str, sequence: str, classes: Sequence[str]) -> Row | None:
-    """A ladder row as an experiment's own line of Table 2 has it, or None without one."""
+    """A ladder row with the values of an experiment in Table 2, or None if it is not there."""
     part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence) & table["class"].isin(classes)]
     if not len(part):
         return None
@@ -102,13 +102,13 @@ def _reported(table: pd.DataFrame, experiment: str, sequence: str, classes: Sequ
 
 
 def _on_one_yardstick(experiment: str, images: Classes, classes: Sequence[str]) -> Row:
-    """A ladder row as COMMON has it."""
+    """A ladder row with the values that the settings COMMON give."""
     scores = pd.DataFrame([class_scores(_on(images[name], "network"), None, COMMON) for name in classes])
     return {"experiment": experiment, **scores[["dice", "asd", "nsd"]].mean(), "unit": "px"}
 
 
 def _climb(measured: list[Row], settings: Mapping[str, Settings]) -> list[Row]:
-    """Number the rows of _on_one_yardstick and say what sets each apart from the one before."""
+    """Number the rows of _on_one_yardstick and describe how each differs from the one before."""
     measured[0]["changed"] = "pooled hard Dice, ASD and NSD a slice: the yardstick of all steps"
     for before, row in pairwise(measured):
         row |= {f"{metric} change": row[metric] - before[metric] for metric in ("dice", "asd")}
@@ -121,9 +121,9 @@ def ladder(
 ) -> pd.DataFrame:
     """What each step from the paper's protocol to the sound one costs, class by class.
 
-    steps: experiments in order. settings: {experiment: complete settings}. table: Table 2. In between all are held
-    to one yardstick (argmax on the network grid, pooled Dice, ASD a slice in px), so that a row differs from the one
-    above by the step alone; the first and the last rows are as printed and as reported.
+    steps: experiments in order. settings: {experiment: complete settings}. table: Table 2. The rows in between
+    share the settings COMMON (argmax on the network grid, pooled Dice, ASD per slice in px), so that a row differs from
+    the one above only by its step. The first and the last rows hold values as printed and as reported.
     """
     classes_of = _by_class(runs)
     rows = []
@@ -136,7 +136,7 @@ def ladder(
             measured = [_on_one_yardstick(each, classes_of[each, sequence][1], wanted) for each in present]
             ends = [_reported(table, each, sequence, wanted) for each in ("paper", present[0], present[-1])]
             printed, first, last = (end and {"step": "as reported", **end} for end in ends)
-            printed = printed and {**printed, "step": "printed"}  # the paper lacks a sequence of one's own
+            printed = printed and {**printed, "step": "printed"}  # None for a sequence that the paper does not have
             lines = [printed, first, *_climb(measured, settings), last if len(present) > 1 else None]
             rows += [{"sequence": sequence, "class": name, **line} for line in lines if line]
     columns = ["sequence", "class", "step", "experiment", "dice", "dice change", "asd", "asd change", "nsd", "unit"]
@@ -144,7 +144,7 @@ def ladder(
 
 
 def patient_scores(classes: Classes, grid: str) -> dict[str, pd.DataFrame]:
-    """Pooled Dice and mean ASD of each patient on a grid: {metric: DataFrame, a row a patient, a column a class}.
+    """Pooled Dice and mean ASD of each patient on a grid: {metric: DataFrame [patients, classes]}.
 
     Column `mean`: over the foreground classes.
     """
@@ -162,7 +162,7 @@ def patient_scores(classes: Classes, grid: str) -> dict[str, pd.DataFrame]:
 
 
 def _mean_interval(values: ArrayLike) -> tuple[float, float, float, int]:
-    """(mean, low, high, number) of one value a patient, NaN left out."""
+    """(mean, low, high, number) of values, one per patient, without NaN."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     if not len(known):
@@ -174,8 +174,8 @@ def _mean_interval(values: ArrayLike) -> tuple[float, float, float, int]:
 def ablation(runs: Iterable[Run], baseline: str, splits: Mapping[str, str]) -> pd.DataFrame:
     """Each experiment against the baseline: differences of the same patients' scores, with a 95% interval.
 
-    splits: {experiment: kind of split}. On the network grid, where every experiment has scores. Patients whom only
-    one of the two was tested on are left out.
+    splits: {experiment: kind of split}. Scores are on the network grid, where every experiment has them. Patients who
+    are in the test set of only one of the two are left out.
     """
     classes_of = _by_class(runs)
     rows = []
@@ -202,7 +202,7 @@ SUBGROUPS = ["sequence", "experiment", "by", "group", "patients", *FOREGROUND, "
 
 
 def groups_of(overview: pd.DataFrame | None) -> dict[tuple[str, str], str]:
-    """What patients can be told apart by: {(volume, property): group} from overview.csv as text, or {} without it.
+    """Groups of patients: {(volume, property): group} from overview.csv as text, or {} without it.
 
     Properties: scanner, field strength, sex, and age in bands of twenty years (SPIDER's `birth_date` holds an age).
     """
@@ -247,9 +247,9 @@ def paper_comparison(
     table3: pd.DataFrame,
     experiments: Sequence[str] = ("released", "sound"),
 ) -> pd.DataFrame:
-    """Each cell of the paper's tables: printed, made again by `released`, by `sound`, and what lies between.
+    """Each cell of the paper's tables: printed, from `released`, from `sound`, and the differences to the first.
 
-    table1, table2, table3: ours as written, which hold the paper's rows.
+    table1, table2, table3: our tables as written, which include the paper's rows.
     """
     rows = []
 
@@ -268,7 +268,7 @@ def paper_comparison(
             row |= {experiment: value, f"{experiment} - printed": value - printed}
         rows.append({**row, "units": ", ".join(dict.fromkeys(units))})
 
-    sequence: Hashable  # all that pandas' stubs promise of a group's key
+    sequence: Hashable  # the type of a group's key in pandas' stubs
     for sequence, part in table1[table1["sequence"] != "total"].groupby("sequence", sort=False):
         printed = part[part["experiments"] == "paper"]
         for metric in ("images kept", "ratio before", "ratio after") if len(printed) else ():
@@ -294,7 +294,7 @@ def paper_comparison(
 
 
 def _implied(formula: Callable[..., float], *values: float) -> tuple[float, float]:
-    """(lowest, highest) of a formula that grows in each value, when each was rounded to four decimals."""
+    """(lowest, highest) result of a formula that increases with each value, if each was rounded to four decimals."""
     return formula(*(value - HALF for value in values)), formula(*(value + HALF for value in values))
 
 

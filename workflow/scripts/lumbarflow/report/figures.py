@@ -1,4 +1,4 @@
-"""Figures, readable in print and by the colour-blind."""
+"""Figures that are readable in print and for colour-blind readers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ from .. import CLASSES
 from ..files import replacing
 
 if TYPE_CHECKING:
-    import pandas as pd  # drawing needs its frames, not the package
+    import pandas as pd  # only for types: drawing does not need the package itself
 
 Picture = NDArray[np.uint8]  # [H, W], of a slice or its class mask
 Example = tuple[str, Picture, Picture, Picture]  # caption and three pictures of one size
 
-# apart in hue and in lightness, for the colour-blind and for print
+# different in hue and in lightness, for colour-blind readers and for print
 COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#AA3377"}
 NAMES = {"vertebrae": "vertebrae", "spinal_canal": "spinal canal", "ivd": "intervertebral discs"}
 plt.rcParams.update(
@@ -33,7 +33,7 @@ plt.rcParams.update(
 
 
 def save(figure: Figure, stem: str | Path) -> None:
-    """Write a figure as PNG and SVG, without times in them."""
+    """Write a figure as PNG and SVG, without dates in the files."""
     for ending in ("png", "svg"):
         with replacing(f"{stem}.{ending}") as path:
             metadata = {"Date": None} if ending == "svg" else {"Software": None}
@@ -44,7 +44,7 @@ def save(figure: Figure, stem: str | Path) -> None:
 def curves(history: "pd.DataFrame", best_epoch: int, title: str, validation: str) -> Figure:
     """Figures 12 to 14: accuracy, mean Dice and mean IoU against epochs, the best epoch marked.
 
-    history: DataFrame of history.csv. validation: what to call the validating images.
+    history: DataFrame of history.csv. validation: legend of the validation curve.
     """
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
     for axis, (name, label) in zip(
@@ -108,13 +108,13 @@ def gallery(lines: Sequence[tuple[str, Sequence[tuple[str, NDArray[np.uint8]]]]]
 
 
 def differences(truth: Picture, other: Picture) -> Picture:
-    """Where two class masks [H, W] differ: the true class, or the other where nothing is; 0 where they agree."""
+    """Where class masks [H, W] differ, the true class, or the other one if the truth is background; elsewhere 0."""
     return np.where(truth == other, 0, np.where(truth > 0, truth, other))
 
 
 def worst_places(truth: Picture, prediction: Picture, number: int = 3) -> list[tuple[int, int, int]]:
-    """Where two masks [H, W] differ most: at most `number` of (y, x, radius), in pixels, the worst first, none over
-    another."""
+    """Where two masks [H, W] differ most: at most `number` circles (y, x, radius), in pixels, the worst first, without
+    overlap."""
     radius = max(3, round(min(truth.shape) / 14))
     density = cv2.blur((truth != prediction).astype(np.float32), (2 * radius + 1,) * 2, borderType=cv2.BORDER_CONSTANT)
     places: list[tuple[int, int, int]] = []
@@ -126,9 +126,9 @@ def worst_places(truth: Picture, prediction: Picture, number: int = 3) -> list[t
 
 
 def overlays(examples: Sequence[Example], title: str, aspect: float) -> Figure:
-    """Figures 8, 10 and 11: image, truth and prediction over it, and where the two differ most, a row an example.
+    """Figures 8, 10 and 11: image, truth, prediction, and where the two differ most, one row per example.
 
-    examples: [(caption, image, truth, prediction)], arrays uint8 [H, W] of one size. aspect: of a pixel.
+    examples: [(caption, image, truth, prediction)], arrays uint8 [H, W] of one size. aspect: height / width of a pixel.
     """
     height, width = examples[0][1].shape
     cell = 2.3
@@ -163,7 +163,7 @@ def _legend(figure: Figure) -> None:
 
 
 def structures(truth: Picture, prediction: Picture, title: str, aspect: float) -> Figure:
-    """Figure 9: the structures of one mask apart, truth above, prediction below. Masks: uint8 [H, W]."""
+    """Figure 9: each structure of one mask by itself, truth above, prediction below. Masks: uint8 [H, W]."""
     high = 2.3 * aspect * truth.shape[0] / truth.shape[1]
     figure, axes = plt.subplots(2, 4, figsize=(9.6, 2 * high + 1), layout="constrained")
     for row, (word, mask) in zip(axes, (("truth", truth), ("prediction", prediction)), strict=True):
@@ -218,7 +218,7 @@ def outlined(image: Picture, mask: Picture, width: int) -> NDArray[np.uint8]:
 def contact_sheet(
     path: str | Path, tiles: Sequence[tuple[str, str, Picture, Picture]], title: str, remark: str
 ) -> None:
-    """One page of small pictures, for a person to find the volumes that lie on their side. Written as PNG.
+    """Write a page of small pictures as PNG, in which a person can find volumes with a wrong orientation.
 
     tiles: [(name, remark, slice, mask)], uint8 [H, W].
     """
@@ -244,16 +244,16 @@ def contact_sheet(
 def repair_costs(
     dice: Mapping[str, NDArray[np.floating]], vanished: Mapping[str, int], examples: Sequence[Example], title: str
 ) -> Figure:
-    """What APTA does to each class: the Dice of every slice, and before and after of the worst slices.
+    """What APTA does to each class: the Dice of every slice, and the worst slices before and after.
 
-    dice: {class: array of Dice, one a slice}; vanished: {class: number of slices that lost it}.
+    dice: {class: array of Dice, one per slice}; vanished: {class: number of slices that lost it}.
     examples: [(caption, grey mask, exact, repaired)], uint8 [H, W].
     """
     figure = plt.figure(figsize=(9, 3.4 + 3 * len(examples)), layout="constrained")
     heights = [3.4, 3 * len(examples)] if examples else [3.4]
     above, *below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     axis = above.subplots()
-    rng = np.random.default_rng(0)  # jitter alone
+    rng = np.random.default_rng(0)  # for jitter only
     ticks = []
     for place, (name, values) in enumerate(dice.items()):
         axis.plot(place + rng.uniform(-0.2, 0.2, len(values)), values, ".", ms=5, alpha=0.6, color=COLOURS[name])

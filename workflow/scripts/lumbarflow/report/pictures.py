@@ -1,4 +1,4 @@
-"""Slices, masks and predictions read and captioned for the figures."""
+"""Read slices, masks and predictions for the figures, and write their captions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from . import audit, figures
 Row = Mapping[str, str]
 Tile = tuple[str, NDArray[np.uint8]]
 Example = tuple[str, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
-SHOWN = 4  # images of a line, worst slices of a repair
-EXTREMES = 10  # worst, and best, slices of a network
+SHOWN = 4  # number of images in a line, and of worst slices of a repair
+EXTREMES = 10  # number of worst, and of best, slices of a network
 
 
 def name_of(row: Mapping[str, Any]) -> Path:
-    """A slice's picture, below the folder of its recipe."""
+    """Path of a slice's picture, relative to the folder of its recipe."""
     return Path(row["volume"], f"{int(row['index']):03d}.png")
 
 
@@ -34,7 +34,7 @@ def imbalance(row: Row) -> float:
 
 
 def spread(rows: Sequence[Row], key: Callable[[Row], float]) -> list[Row]:
-    """At most SHOWN of the rows, evenly over their order by `key`."""
+    """At most SHOWN of the rows, evenly spaced in their order by `key`."""
     ranked = sorted(rows, key=key)
     count = min(SHOWN, len(ranked))
     return [ranked[round(k * (len(ranked) - 1) / max(count - 1, 1))] for k in range(count)]
@@ -45,8 +45,8 @@ def restored(
 ) -> list[Tile]:
     """Tiles of Figures 1 and 2: a slice, its mask as stored, and as classes.
 
-    row: of a manifest; slice_folder, label_folder: of the recipes; source: of the volume's mask, as volumes.read takes
-    it.
+    row: of a manifest; slice_folder, label_folder: those of the recipes; source: arguments of volumes.read for the
+    volume's mask.
     """
     place = slices.Placement.of(files.read_csv(slice_folder / f"{row['volume']}.csv")[0])
     stored = volumes.read(**source).array[int(row["index"])]
@@ -62,9 +62,9 @@ def restored(
 
 
 def filtered(rows: Sequence[Row], slice_folder: Path, label_folder: Path) -> list[tuple[str, list[Tile]]]:
-    """Lines of Figures 3 to 6: images that a filter drops for their classes or their imbalance, and those it keeps.
+    """Lines of Figures 3 to 6: images that a filter drops for too few classes or imbalance, and those it keeps.
 
-    rows: of a manifest; slice_folder, label_folder: of the recipes.
+    rows: of a manifest; slice_folder, label_folder: those of the recipes.
     """
     kept = [row for row in rows if row["kept"] == "true"]
     few = [row for row in rows if row["reason"].startswith("fewer")]
@@ -85,11 +85,11 @@ def _tile(row: Row, slice_folder: Path, label_folder: Path) -> Tile:
 def repaired(
     frame: pd.DataFrame, sources: Mapping[str, Mapping[str, Any]], recipe: Mapping[str, str], canvas_size: Sequence[int]
 ) -> list[Example]:
-    """(caption, grey mask, exact classes, repaired classes) of the slices whose canal a repair hurts most.
+    """(caption, grey mask, exact classes, repaired classes) of the slices in which a repair changes the canal most.
 
-    frame: rows of audit.compare_masks; sources: of the volumes' masks; recipe: of the labels.
+    frame: rows of audit.compare_masks; sources: {volume: arguments of volumes.read}; recipe: that of the labels.
     """
-    # the canal suffers most; of its worst slices the ones where most of it is at stake
+    # the canal has the lowest Dice; for equal Dice, slices with a larger canal come first
     ranked = frame.assign(dice=audit.slice_dice(frame, "spinal_canal")).dropna(subset="dice")
     ranked = ranked.sort_values(["dice", "exact_spinal_canal"], ascending=[True, False], kind="stable")
     examples = []
@@ -118,7 +118,7 @@ def rank(images: pd.DataFrame) -> list[tuple[str, int, float]]:
 
 
 def places(number: int) -> dict[str, int]:
-    """Which of a ranking to show."""
+    """{name: position} of what to show of a ranking of `number` images."""
     return {"worst": 0, "lower quartile": (number - 1) // 4, "median": (number - 1) // 2, "best": number - 1}
 
 
@@ -126,7 +126,8 @@ def places(number: int) -> dict[str, int]:
 class Predicted:
     """Test images of one network with truth and prediction, on its grid.
 
-    rows: of the split; network: its settings; slice_folder, label_folder: of the recipes; folder: of predicted classes.
+    rows: of the split; network: its settings; slice_folder, label_folder: those of the recipes; folder: that of the
+    predicted classes.
     """
 
     rows: Sequence[Row]

@@ -1,4 +1,4 @@
-"""A table as CSV, Markdown, LaTeX and a small page that sorts."""
+"""Write a table as CSV, Markdown, LaTeX and a small sortable HTML page."""
 
 import html
 from collections.abc import Iterable

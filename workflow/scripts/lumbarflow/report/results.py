@@ -1,4 +1,4 @@
-"""Results of the runs, read for the tables: what each experiment's files say of each sequence that it was tested on."""
+"""Read the results of the runs for the tables, for each experiment and each sequence that it was tested on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TABLES = ("metrics", "metrics_stack", "metrics_3d", "metrics_instances", "copied
 
 @dataclass
 class Results:
-    """What tables.py takes.
+    """Input of tables.py.
 
     runs, copies: (experiment, sequence, evaluation, metrics, stack) of the networks and of the copied masks; about:
     model.json of each training; in_3d, instances, shares: rows of metrics_3d, metrics_instances and leakage.
@@ -58,7 +58,7 @@ def manifests(
 
 
 def read(metrics: Iterable[str], evaluation: Mapping[str, Settings]) -> Results:
-    """All results of the trainings whose metrics.csv are given. evaluation: of each experiment."""
+    """All results of the trainings whose metrics.csv are given. evaluation: {experiment: its settings}."""
     results = Results()
     parts: dict[str, dict[Key, list[pd.DataFrame]]] = {"in_3d": {}, "instances": {}, "shares": {}}
     for path in metrics:

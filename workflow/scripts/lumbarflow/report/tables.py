@@ -1,4 +1,4 @@
-"""The paper's tables, made from metrics, with the paper's own rows beside."""
+"""The paper's tables, made from our metrics, together with the paper's own rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -122,7 +122,7 @@ def aggregate(sums: Sums, aggregation: str) -> dict[str, NDArray[np.float64]]:
 
 
 def _chosen(values: Sums, settings: Settings) -> dict[str, NDArray[np.float64]]:
-    """Of all variants the seven metrics that an experiment's `evaluation` asks for; a stack has them elsewhere."""
+    """The metrics that an experiment's `evaluation` chooses from all variants, except ASD and NSD of a stack."""
     chosen = {name: values[name] for name in ("iou", "dice", "precision", "recall", "f1")}
     if settings["dice"] == "soft":
         chosen["dice"] = values["soft_dice"]
@@ -134,21 +134,21 @@ def _chosen(values: Sums, settings: Settings) -> dict[str, NDArray[np.float64]]:
 def class_scores(
     images: pd.DataFrame, stack: Mapping[str, float] | pd.Series | None, settings: Settings
 ) -> dict[str, float]:
-    """The seven metrics of one class as `settings` (an experiment's `evaluation`) wants them, and what they leave out.
+    """The seven metrics of one class that `settings` (an experiment's `evaluation`) choose, and what they leave out.
 
     images: rows of metrics.csv of one class on the wanted grid; stack: the class's row of metrics_stack.csv.
-    `detection`: share of the images that show the class in which the prediction reaches a Dice of 0.1.
+    `detection`: among the images that show the class, the share in which the prediction reaches a Dice of 0.1.
     """
     values = aggregate(patient_sums(images), settings["aggregation"])
     result = {name: float(value) for name, value in _chosen(values, settings).items()}
     if settings["surface"] == "stack":
-        assert stack is not None  # missing only where COMMON, which is by slice, is asked for
+        assert stack is not None  # None only with the settings COMMON, which are per slice
         result |= {"asd": stack["asd"], "nsd": stack["nsd"]}
     return {**result, "dice pooled": _pooled(images)["dice"], **left_out(images)}
 
 
 def left_out(images: pd.DataFrame) -> dict[str, float]:
-    """How many images of one class's rows show it (detected or not), miss it, or have it nowhere."""
+    """For one class: share of the images showing it in which it is detected; numbers of images that miss or lack it."""
     shown = images[images["tp"] + images["fn"] > 0]
     found = float((shown["dice"] >= DETECTED).mean()) if len(shown) else float("nan")
     nowhere = images["tp"] + images["fp"] + images["fn"] == 0
@@ -161,7 +161,7 @@ def class_interval(images: pd.DataFrame, settings: Settings) -> dict[str, tuple[
 
 
 def how(settings: Settings) -> str:
-    """One phrase for how an experiment's row came about."""
+    """One phrase that says how an experiment's row was computed."""
     surface = "ASD, NSD over the test stack (artefact)" if settings["surface"] == "stack" else "ASD, NSD per slice"
     mean = AGGREGATIONS[settings["aggregation"]]
     return f"{mean}, {settings['dice']} Dice, {surface}, " + ("px" if settings["grid"] == "network" else "mm")
@@ -171,7 +171,7 @@ MEAN = "mean"  # over the classes, background included
 
 
 def _mean_of_classes(rows: Sequence[Mapping[Any, Any]]) -> Row:
-    """Mean IoU, average Dice, overall F1, ... of one row a class (paper section 3.3: over all four)."""
+    """Mean IoU, average Dice, overall F1, ... of rows, one per class (paper section 3.3: over all four)."""
     frame = pd.DataFrame(rows)
     means = frame[[name for name in (*METRICS, "dice pooled", "detection") if name in frame]].mean()
     counts = frame[[name for name in ("missed", "absent") if name in frame]].sum()
@@ -218,14 +218,14 @@ def table2(runs: Iterable[Run], published: pd.DataFrame) -> pd.DataFrame:
 
 
 def order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of Table 2 by sequence, class and experiment, each as it first appears; classes as numbered."""
+    """Sort Table 2 by sequence, class and experiment: classes by number, the others in order of first appearance."""
     names = dict.fromkeys([*frame["sequence"], *CLASSES, MEAN, *frame["experiment"]])
     place = {name: i for i, name in enumerate(names)}
     return frame.sort_values(["sequence", "class", "experiment"], key=lambda c: c.map(place), kind="stable")
 
 
 def summary(runs: Iterable[Run], table: pd.DataFrame, about: Mapping[Key, Sequence[Settings]]) -> pd.DataFrame:
-    """One row an experiment and sequence: macro Dice, and what it was trained and tested on.
+    """One row per experiment and sequence: macro Dice, and what it was trained and tested on.
 
     Macro Dice: mean over classes 1-3 of the Dice pooled over all test slices.
     """
@@ -251,7 +251,7 @@ def summary(runs: Iterable[Run], table: pd.DataFrame, about: Mapping[Key, Sequen
 
 
 def leakage(shares: Mapping[Key, pd.DataFrame], table: pd.DataFrame, copied: pd.DataFrame) -> pd.DataFrame:
-    """One row an experiment and sequence: what training knew of the test set, and what copying gets.
+    """One row per experiment and sequence: what training knew of the test set, and the Dice of copying.
 
     shares: {(experiment, sequence): DataFrame of leakage.csv rows}; table, copied: table2's frame for
     the networks and for the copied masks.
@@ -268,7 +268,7 @@ def leakage(shares: Mapping[Key, pd.DataFrame], table: pd.DataFrame, copied: pd.
 
 
 def across(runs: Iterable[tuple[str, str, str, pd.DataFrame]]) -> pd.DataFrame:
-    """Pooled Dice of each network on each sequence it was tested on: a row an experiment, training and test sequence.
+    """Pooled Dice of each network on each sequence: one row per experiment, training sequence and test sequence.
 
     runs: [(experiment, trained on, tested on, metrics)]; folds and seeds are averaged.
     """
@@ -282,7 +282,7 @@ def across(runs: Iterable[tuple[str, str, str, pd.DataFrame]]) -> pd.DataFrame:
 
 
 def _instance_rows(system: str, structures: pd.DataFrame) -> list[Row]:
-    """Rows of Table 3 by SPIDER's official score: one vertebra, disc or canal after the other, found ones only."""
+    """Rows of Table 3 by SPIDER's official score: each vertebra, disc and canal by itself; Dice, ASD: of found ones."""
     rows = []
     for name, part in structures.groupby("class", sort=False):
         found = part[part["detected"]]

@@ -1,4 +1,4 @@
-"""Numbers of others, as printed: the paper's tables, its words on the dataset, and published systems."""
+"""Published numbers, as printed: the paper's tables, its description of the dataset, and other systems."""
 
 from pathlib import Path
 
