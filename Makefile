@@ -9,7 +9,7 @@ VENV := $(if $(filter cuda,$(ENV)),.venv-cuda,.venv)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # two processes share the tests (see tests/conftest.py)
-TWO := -n 2 --dist loadgroup --no-loadscope-reorder --durations 25
+TWO := -n 2 --durations 25
 
 .PHONY: demo install test test-system test-long lint format lock clean
 

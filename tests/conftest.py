@@ -26,15 +26,30 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
 
+# Files whose tests stay in one process, since they share something that takes long to make; so do the unit tests'.
+TOGETHER = ("test_reruns.py", "test_bad_input.py", "test_report.py", "test_demo.py")
+# Files with long tests, which come first, so that no process is left alone with one.
+FIRST = ("test_slurm.py", "test_reruns.py", "test_demo.py", "test_faults.py", "test_trainings.py")
+
+
 def pytest_collection_modifyitems(items):
-    """Long tests first, so that no process is left alone with one. The tests of a file stay together where they share
-    something that takes long to make, and among the unit tests."""
-    order = {"system": 0, "workflow": 1, "unit": 2}
-    items.sort(key=lambda item: (order.get(item.path.parent.name, 0), item.path.name != "test_reruns.py"))
-    together = {"test_reruns.py", "test_bad_input.py", "test_report.py", "test_demo.py"}
-    for item in items:
-        if item.path.parent.name == "unit" or item.path.name in together:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    folders = {"system": 0, "workflow": 1, "unit": 2}
+    ranks = {name: rank for rank, name in enumerate(FIRST, -len(FIRST))}
+    items.sort(key=lambda item: ranks.get(item.path.name, folders.get(item.path.parent.name, 0)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Deal out files or single tests, in order. xdist's own --dist loadgroup does nothing with pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = Path(nodeid.partition("::")[0])
+            return str(path) if path.name in TOGETHER or path.parent.name == "unit" else nodeid
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 def shared(factory):
