@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from lumbarflow import DataError
+from lumbarflow import DataError, job
 from lumbarflow.learning import batches, device, networks, training
 
 LOSS = {
@@ -26,6 +26,10 @@ def pictures():
     rng = np.random.default_rng(0)
     masks = np.kron(rng.integers(0, 4, (12, 4, 4)), np.ones((8, 8))).astype(np.uint8)
     return (masks * 60 + rng.integers(0, 20, masks.shape)).astype(np.uint8), masks
+
+
+def test_its_progress_is_what_jobs_show_on_the_terminal():
+    assert job.PROGRESS == training.__name__
 
 
 def small():
