@@ -29,7 +29,7 @@ def pictures():
 
 
 def test_its_progress_is_what_jobs_show_on_the_terminal():
-    assert job.PROGRESS == training.__name__
+    assert training.__name__ == job.PROGRESS
 
 
 def small():
