@@ -8,18 +8,6 @@ pathvars:
     tested_run="<run>",  # the run whose split gives the test set
 
 
-wildcard_constraints:
-    volume=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    sequence="t1|t2|t2_SPACE|all",  # all: a training on all sequences together
-    tested="t1|t2|t2_SPACE",
-    slices=r"[A-Za-z0-9_]+",
-    labels=r"[A-Za-z0-9_]+",
-    filter=r"[A-Za-z0-9_]+",
-    experiment=r"[A-Za-z0-9_]+",
-    fold=r"\d+",
-    seed=r"\d+",
-
-
 # On one machine, as many trainings run at a time as the command line gives GPUs, or one without --resources gpu.
 if workflow.nodes is None and "training" not in workflow.global_resources:
     limit = workflow.global_resources["gpu"].value if "gpu" in workflow.global_resources else 1

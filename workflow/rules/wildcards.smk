@@ -1,0 +1,14 @@
+# What wildcards look like. Included last: Snakemake puts these patterns into the paths of the rules that it has read,
+# and only there do the path variables (common.smk) have their wildcards by now.
+
+
+wildcard_constraints:
+    volume=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    sequence="t1|t2|t2_SPACE|all",  # all: a training on all sequences together
+    tested="t1|t2|t2_SPACE",
+    slices=r"[A-Za-z0-9_]+",
+    labels=r"[A-Za-z0-9_]+",
+    filter=r"[A-Za-z0-9_]+",
+    experiment=r"[A-Za-z0-9_]+",
+    fold=r"\d+",
+    seed=r"\d+",
