@@ -60,7 +60,7 @@ def test_table_2_holds_every_experiment_class_and_metric_beside_the_paper(tiny_r
     classes = ("background", "vertebrae", "spinal_canal", "ivd", "mean")
     experiments = ("paper", "released", "sound", "released: mask copied", "sound: mask copied")
     assert found == {(s, c, e) for s in ("t1", "t2_SPACE") for c in classes for e in experiments}
-    printed = rows(ROOT / "workflow/published/table2.csv")
+    printed = rows(ROOT / "workflow/scripts/lumbarflow/report/published/table2.csv")
     for row in table:
         if row["experiment"] == "paper" and row["class"] != "mean":
             expected = next(p for p in printed if (p["sequence"], p["class"]) == (row["sequence"], row["class"]))
