@@ -62,8 +62,8 @@ def start(folder):
                 "slurm_partition=main",
             ),
             *("--slurm-no-account", "--slurm-status-command", "squeue", "tables"),
-            # a look at the queue that finds nothing new makes the next wait 10 s longer than this: 5 s
-            "--slurm-init-seconds-before-status-checks=-5",
+            # the least that is allowed; the next wait after a look at the queue that finds nothing new is 10 s longer
+            "--slurm-init-seconds-before-status-checks=1",
         ],
         stdout=open(folder / "output.txt", "w"),
         stderr=subprocess.STDOUT,
