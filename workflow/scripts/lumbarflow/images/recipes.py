@@ -4,14 +4,18 @@ A recipe is a function (labels [H, W], classes uint8 [H, W], Placement, canvas s
 on the canvas, registered with the options that the config may set.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..registry import Registry, option
-from . import class_masks, slices
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from . import slices  # at run time in the recipes: Snakemake reads this registry, without NumPy
 
 RECIPES = Registry("labels.method")
 APTA = {
@@ -44,7 +48,8 @@ def apta(
     resize: str,
 ) -> NDArray[np.uint8]:
     """The paper's repair of the mask's grey picture."""
-    from .apta import repair  # numba takes a second to import
+    from . import class_masks, slices
+    from .apta import repair
 
     return repair(slices.to_canvas(class_masks.render(labels, stretch), place, size, resize), version)
 
@@ -54,6 +59,8 @@ def lut(
     labels: NDArray[np.integer], classes: NDArray[np.uint8], place: slices.Placement, size: Sequence[int]
 ) -> NDArray[np.uint8]:
     """Exact lookup, nearest neighbour."""
+    from . import slices
+
     return slices.to_canvas(classes, place, size, "nearest")
 
 

@@ -1,10 +1,17 @@
 """Grey values of slices as network input."""
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from __future__ import annotations
 
-from ..registry import Registry
+from typing import TYPE_CHECKING
+
+from ..registry import Registry, lazy
+
+if TYPE_CHECKING:
+    import cv2
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    cv2, np = lazy("cv2"), lazy("numpy")
 
 NORMALISATIONS = Registry("normalisation")
 FLAT = 4.0  # greys: regions that vary less than this, such as air, are not amplified
