@@ -38,7 +38,7 @@ test-system: install
 	@tests/system/install.sh
 	@$(BIN)/python -m pytest $(TWO) -m "system and not long"
 
-# more kills, longer fuzzing, the full demo, real volumes: the long forms of tests whose short forms are above; as root
+# more kills, the full demo, more real volumes: the long forms of tests whose short forms are above; as root
 test-long: install
 	@tests/system/install.sh
 	@$(BIN)/python -m pytest $(TWO) -m long
