@@ -1,6 +1,7 @@
 """What all tests share: where things are, a way to run the real workflow, and who runs which test.
 
-`make test` runs them in two processes (pytest-xdist). What takes long to make is made once for both (`shared`).
+`make test` runs them in two processes (pytest-xdist). What takes long to make is made once for both (`shared`), and
+once for several calls of pytest where LUMBARFLOW_SHARED names a folder for it (.ci/run).
 """
 
 import io
@@ -53,7 +54,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def shared(factory):
-    """A folder that all processes of this pytest have in common, as deep in the tree as each one's own."""
+    """A folder that all processes of this pytest have in common, or several calls of it."""
+    if "LUMBARFLOW_SHARED" in os.environ:
+        return Path(os.environ["LUMBARFLOW_SHARED"])
     base = factory.getbasetemp()
     return base.parent / "shared" if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -125,11 +128,7 @@ class Workflow:
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def copy(self, folder):
-        """This finished run once more in another folder: changes of one are not seen in the other.
-
-        As deep in the tree as the first, since Snakemake knows the library's files by their relative paths.
-        """
-        assert len(Path(folder).parts) == len(self.folder.parts)
+        """This finished run once more in another folder: changes of one are not seen in the other."""
         shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
         return Workflow(folder, self.source)
 
@@ -199,7 +198,7 @@ def tiny_run(tmp_path_factory, tiny_config):
     with locked(made.folder.with_suffix(".lock")):
         if not finished.exists():
             shutil.rmtree(made.folder, ignore_errors=True)
-            made.folder.mkdir()
+            made.folder.mkdir(parents=True)
             made("--configfile", tiny_config)
             finished.touch()
     return made.copy(tmp_path_factory.mktemp("tiny"))
