@@ -30,13 +30,18 @@ DATA = ROOT.parent / "shared" / "data"
 # Files whose tests stay in one process, since they share something that takes long to make; so do the unit tests'.
 TOGETHER = ("test_reruns.py", "test_bad_input.py", "test_report.py", "test_demo.py")
 # Files with long tests, which come first, so that no process is left alone with one.
-FIRST = ("test_slurm.py", "test_reruns.py", "test_demo.py", "test_faults.py", "test_trainings.py")
+FIRST = ("test_slurm.py", "test_reruns.py", "test_demo.py", "test_data.py", "test_faults.py", "test_trainings.py")
+# The first of these makes the tiny run. Meanwhile the other process has tests that do not wait for it.
+MAKES_TINY_RUN = "test_reruns.py"
 
 
 def pytest_collection_modifyitems(items):
-    folders = {"system": 0, "workflow": 1, "unit": 2}
-    ranks = {name: rank for rank, name in enumerate(FIRST, -len(FIRST))}
-    items.sort(key=lambda item: ranks.get(item.path.name, folders.get(item.path.parent.name, 0)))
+    def rank(item):
+        name, folder = item.path.name, item.path.parent.name
+        waits = "tiny_run" in item.fixturenames and name != MAKES_TINY_RUN
+        return (folder == "unit", waits, FIRST.index(name) if name in FIRST else len(FIRST))
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(optionalhook=True)

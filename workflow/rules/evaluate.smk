@@ -1,6 +1,6 @@
 # Stages 7 and 8, and the leakage canary. In: a trained network and the slices of its test set. Out: class masks,
-# the sums that the released metrics need, whole volumes on the source grid where the split is by patients, and
-# metrics of each image, class and volume.
+# the sums that the released metrics need; where the split is by patients, whole volumes on the source grid and their
+# single structures; and metrics of each image, class, volume and structure.
 
 
 rule predict:
@@ -35,10 +35,59 @@ rule predict:
         "../scripts/predict.py"
 
 
+rule structures:
+    """Tell single vertebrae and discs of the predicted volumes apart, and number them from the lowest up."""
+    input:
+        table="results/experiments/<test>/predictions.csv",
+    output:
+        volumes=directory("results/experiments/<test>/structures"),
+        table="results/experiments/<test>/structures.csv",
+    log:
+        "results/logs/structures/<test>.log",
+    benchmark:
+        "results/benchmarks/structures/<test>.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(2000),
+        runtime=grow(60),
+    params:
+        code=get_code("structures"),
+    script:
+        "../scripts/structures.py"
+
+
+rule ceiling:
+    """Score a perfect class mask once its structures are told apart: no network gets above that."""
+    input:
+        get_volume("files", "mask"),
+    output:
+        "results/ceiling/{volume}.csv",
+    log:
+        "results/logs/ceiling/{volume}.log",
+    benchmark:
+        "results/benchmarks/ceiling/{volume}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(1500),
+        runtime=grow(15),
+    params:
+        code=get_code("ceiling"),
+        source=get_volume("stored", "mask"),
+        patient=get_volume("patient"),
+        sequence=get_volume("sequence"),
+    script:
+        "../scripts/ceiling.py"
+
+
 rule evaluate:
     """Compare predictions with the truth: each image, each class, each volume."""
     input:
         table="results/experiments/<test>/predictions.csv",
+        structures="results/experiments/<test>/structures.csv",
         labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
         masks=get_masks,
     output:
@@ -101,6 +150,11 @@ use rule predict as predict_across with:
         test="<run>/across/{tested}",
         # all sequences have the same split of patients: these were not in training either
         tested_run="{experiment}/{tested}/fold-{fold}/seed-{seed}",
+
+
+use rule structures as structures_across with:
+    pathvars:
+        test="<run>/across/{tested}",
 
 
 use rule evaluate as evaluate_across with:

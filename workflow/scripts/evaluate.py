@@ -24,7 +24,8 @@ def main(snakemake):
         stacks.setdefault(scored[0]["sequence"], []).extend(stack)
         restored = pictures.with_name("volumes") / f"{volume}.mha"
         if restored.is_file():
-            found = scoring.volume(scored, restored, params.sources[volume], params.tau)
+            labelled = Path(snakemake.input.structures).with_suffix("") / restored.name
+            found = scoring.volume(scored, restored, labelled, params.sources[volume], params.tau)
             for table, rows in zip((images, in_3d, structures), found, strict=True):
                 table += rows
     files.write_csv(snakemake.output.structures, structures, instances.PER_INSTANCE)

@@ -97,6 +97,11 @@ class Geometry:
         """Spacing (mm) of the canonical axes."""
         return tuple(self.spacing[stored] for stored, _ in self.axes())
 
+    def swapped_spacing(self) -> tuple[float, ...]:
+        """What SPIDER's program takes for the spacing of the canonical axes: it lays ITK's x, y, z on arrays that run
+        z, y, x."""
+        return tuple(self.spacing[2 - stored] for stored, _ in self.axes())
+
     def canonical_size(self) -> tuple[int, ...]:
         """Voxels along the canonical axes."""
         return tuple(self.size[stored] for stored, _ in self.axes())

@@ -1,47 +1,85 @@
-"""Score each vertebra, disc and canal by itself in three dimensions, as SPIDER does."""
+"""SPIDER's score: each vertebra, disc and canal by itself, in three dimensions (van der Graaf et al. 2024)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from .. import CLASSES
 from ..data.labels import LABELS
 from .metrics import DETECTED, surface
 
-PER_INSTANCE = ("sequence", "patient", "volume", "class", "label", "voxels", "dice", "assd_mm", "detected")
-
-
-def components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Connected components of a boolean mask [slices, H, W], voxels joined by their faces: int32, 0 outside."""
-    return ndimage.label(mask)[0]
+PER_INSTANCE = (
+    *("sequence", "patient", "volume", "class", "label", "voxels"),
+    *("match", "dice", "asd_official_mm", "asd_mm"),
+)
+CLASS_OF = {label: name for name, labels in LABELS.items() for label in labels}
+SCORES = ("official", "corrected", "strict")
 
 
 def instance_rows(
-    pred: NDArray[np.uint8], truth: NDArray[np.integer], spacing: Sequence[float]
+    pred: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    spacing: Sequence[float],
+    swapped_spacing: Sequence[float],
 ) -> list[dict[str, Any]]:
-    """One row for each true structure of one volume: whether and how well it was found.
+    """One row for each true structure of one volume: how well it was found.
 
-    pred: uint8 classes; truth: SPIDER's labels, both [slices, H, W]; spacing in mm. Predicted structures are the
-    connected components of a class. Each true structure is matched to the component of largest overlap; it is detected
-    where their Dice is at least 0.1. ASD: mean over both sets of surface distances together (SPIDER's official
-    score, van der Graaf et al. 2024).
+    pred, truth: SPIDER's labels [slices, H, W]. The match of a structure is the predicted label, of whatever class,
+    that covers most of it; 0 where none does, then dice is 0 and there are no distances. ASD: mean over the points of
+    both surfaces (voxels with a neighbour outside, also over edges and corners) together; in mm by the spacing, and as
+    the organisers' program takes it (Geometry.swapped_spacing).
     """
     rows = []
-    for name in CLASSES[1:]:
-        found = components(pred == CLASSES.index(name))
-        for label in sorted(set(np.unique(truth).tolist()) & set(LABELS[name])):
-            structure = truth == label
-            overlaps = np.bincount(found[structure])
-            overlaps[:1] = 0
-            row = {"class": name, "label": label, "voxels": int(structure.sum()), "dice": 0.0, "detected": False}
-            if overlaps.any():
-                match = found == overlaps.argmax()
-                row["dice"] = float(2 * overlaps.max() / (match.sum() + structure.sum()))
-                row["detected"] = row["dice"] >= DETECTED
-            if row["detected"]:
-                row["assd_mm"] = surface(match, structure, spacing).assd
-            rows.append(row)
+    sizes = np.bincount(pred.ravel())
+    labels = np.unique(truth)
+    for label in (int(label) for label in labels if label):
+        structure = truth == label
+        row = {"class": CLASS_OF[label], "label": label, "voxels": int(structure.sum()), "match": 0, "dice": 0.0}
+        overlaps = np.bincount(pred[structure])
+        overlaps[:1] = 0
+        if overlaps.any():
+            row["match"] = int(overlaps.argmax())
+            row["dice"] = float(2 * overlaps.max() / (sizes[row["match"]] + row["voxels"]))
+            match = pred == row["match"]
+            for name, lengths in (("asd_mm", spacing), ("asd_official_mm", swapped_spacing)):
+                row[name] = surface(match, structure, lengths, corners=True).assd
+        rows.append(row)
     return rows
+
+
+def case_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Scores of one case (volume): a row for each of SCORES and each class that the truth shows, and `all` for the
+    official score's overall Dice.
+
+    rows: of instance_rows, missing distances NaN. `official` as the organisers' program: Dice over the structures
+    with a Dice of at least 0.1, all others are missed; the canal always counts; ASD over all structures, NaN where one
+    of them is not overlapped at all. `corrected`: the same with distances by the right spacing, over the structures
+    that are overlapped. `strict`: a missed structure's Dice counts as 0, and its distance does not count. detection:
+    share of structures found; missed: their number.
+    """
+    structures = list(rows)
+    scores = []
+    for name in LABELS:
+        part = [row for row in structures if row["class"] == name]
+        if not part:
+            continue
+        dice = np.array([row["dice"] for row in part])
+        official, right = (np.array([row.get(key, np.nan) for row in part]) for key in ("asd_official_mm", "asd_mm"))
+        overlapped, found = dice > 0, dice >= DETECTED
+        counted = np.ones_like(found) if name == "spinal_canal" else found
+        values = {
+            "official": (_mean(dice[counted]), float(official.mean())),
+            "corrected": (_mean(dice[counted]), _mean(right[overlapped])),
+            "strict": (_mean(np.where(counted, dice, 0)), _mean(right[overlapped & counted])),
+        }
+        seen = overlapped if name == "spinal_canal" else found
+        shares = {"detection": float(seen.mean()), "structures": len(part), "missed": int((~seen).sum())}
+        for score, (mean, distance) in values.items():
+            scores.append({"score": score, "class": name, "dice": mean, "asd": distance, **shares})
+    overall = _mean(np.array([row["dice"] for row in structures]))
+    return [*scores, {"score": "official", "class": "all", "dice": overall, "structures": len(structures)}]
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else np.nan

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
 DETECTED = 0.1  # smallest Dice at which SPIDER counts a structure as found
 
@@ -66,12 +67,15 @@ def overlap(pred: ArrayLike, truth: ArrayLike, classes: int = 4) -> dict[str, ND
     return scores(count(pred, truth, classes))
 
 
-def boundary(mask: ArrayLike) -> NDArray[np.bool_]:
-    """Surface of a boolean mask of any dimension: its voxels with a face neighbour outside it.
+def boundary(mask: ArrayLike, corners: bool = False) -> NDArray[np.bool_]:
+    """Surface of a boolean mask of any dimension: its voxels with a face neighbour outside it, or with `corners` any
+    neighbour, also over an edge or corner.
 
     Everything beyond the array is outside.
     """
     mask = np.asarray(mask, bool)
+    if corners:
+        return mask & ~ndimage.binary_erosion(mask, np.ones((3,) * mask.ndim))
     padded = np.pad(mask, 1)
     inner = mask.copy()
     middle = (slice(1, -1),) * mask.ndim
@@ -131,8 +135,11 @@ class Surface:
         return self._value(np.inf, lambda: max(np.percentile(self.to_truth, 95), np.percentile(self.to_pred, 95)))
 
 
-def surface(pred: ArrayLike, truth: ArrayLike, spacing: Sequence[float], tau: float = 1.0) -> Surface:
-    """Surface distances between two boolean masks [*shape]; spacing: one length an axis (px or mm).
+def surface(
+    pred: ArrayLike, truth: ArrayLike, spacing: Sequence[float], tau: float = 1.0, corners: bool = False
+) -> Surface:
+    """Surface distances between two boolean masks [*shape]; spacing: one length an axis (px or mm); corners: as in
+    boundary.
 
     Returns a Surface. Raises ValueError if shapes or spacing do not match.
     """
@@ -141,7 +148,7 @@ def surface(pred: ArrayLike, truth: ArrayLike, spacing: Sequence[float], tau: fl
         raise ValueError(f"prediction {pred.shape}, truth {truth.shape} and spacing {tuple(spacing)} do not match")
     depth = 3 - pred.ndim
     lengths = np.array([*[1.0] * depth, *spacing], float)
-    edges = [boundary(mask)[(None,) * depth] for mask in crop(pred, truth)]
+    edges = [boundary(mask, corners)[(None,) * depth] for mask in crop(pred, truth)]
     points = [int(edge.sum()) for edge in edges]
     if not all(points):
         return Surface(np.full(points[0], np.inf), np.full(points[1], np.inf), tau)

@@ -43,11 +43,12 @@ def pictures(
 
 
 def volume(
-    rows: Sequence[Row], path: Path, source: Mapping[str, Any], tau: float
+    rows: Sequence[Row], path: Path, structures: Path, source: Mapping[str, Any], tau: float
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of metrics.csv on the source grid, of metrics_3d.csv and metrics_instances.csv of one predicted volume.
 
-    rows: the scored rows of predictions.csv; path: the prediction; source: volumes.read's arguments for the truth.
+    rows: the scored rows of predictions.csv; path: the predicted classes; structures: the labels
+    made of them; source: volumes.read's arguments for the truth.
     """
     pred = volumes.read(path)
     stored = volumes.read(**source).array
@@ -57,8 +58,10 @@ def volume(
         for entry in evaluation.image_rows(pred.array[index], truth[index], pred.spacing[1:], tau):
             images.append({**common, "index": index, "grid": "source", "unit": "mm", **entry})
     in_3d = [{**common, **entry} for entry in evaluation.volume_rows(pred.array, truth, pred.spacing, tau)]
-    structures = [{**common, **entry} for entry in instances.instance_rows(pred.array, stored, pred.spacing)]
-    return images, in_3d, structures
+    found = instances.instance_rows(
+        volumes.read(structures).array, stored, pred.spacing, pred.geometry.swapped_spacing()
+    )
+    return images, in_3d, [{**common, **entry} for entry in found]
 
 
 def copied(

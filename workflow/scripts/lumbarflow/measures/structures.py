@@ -34,6 +34,8 @@ REACH = 80.0  # vertebra voxels farther from any body are stray
 SMALLEST_DISC = 0.05  # of a typical disc's volume; below it a piece is stray
 HANGING = 0.5  # how much dearer straight up, and cheaper straight down, than sideways
 
+DESCRIPTION = ("label", "voxels", "mm3")
+
 Points = NDArray[np.float64]  # [N, 3], mm along the canonical axes
 
 
@@ -65,6 +67,16 @@ def label(classes: ArrayLike, spacing: Sequence[float]) -> NDArray[np.uint8]:
     inside[vertebrae > 0] = vertebrae[vertebrae > 0]
     inside[discs > 0] = discs[discs > 0] + (FIRST_DISC - 1)
     return result
+
+
+def describe(labels: NDArray[np.integer], spacing: Sequence[float]) -> list[dict[str, float]]:
+    """Number, voxels and mm3 of each label of a volume [slices, H, W], a row of DESCRIPTION each."""
+    numbers, counts = np.unique(labels[labels > 0], return_counts=True)
+    voxel = float(np.prod(spacing))
+    return [
+        {"label": int(number), "voxels": int(count), "mm3": count * voxel}
+        for number, count in zip(numbers, counts, strict=True)
+    ]
 
 
 def find_discs(mask: NDArray[np.bool_], lengths: NDArray[np.float64], canal: Points) -> NDArray[np.uint8]:
