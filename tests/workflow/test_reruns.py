@@ -55,7 +55,7 @@ def manifests(sequence, experiments=EXPERIMENTS):
     return jobs(("manifest", "draw_data"), recipes, sequence)
 
 
-STAGES = ("split", "train", "predict", "evaluate", "draw_run")
+STAGES = ("split", "train", "predict", "structures", "evaluate", "draw_run")
 
 
 def tables(sequences=SEQUENCES):
@@ -85,7 +85,7 @@ def of_volume(volume, sequence):
 
 
 def of_mask(volume, sequence):
-    return of_volume(volume, sequence) - extracting(volume)
+    return of_volume(volume, sequence) - extracting(volume) | jobs("ceiling", volume)
 
 
 DATA = "results/phantom"  # the tiny run's phantom, taken here for a dataset of the user's
@@ -211,7 +211,7 @@ SCRIPTS = "lumbarflow/workflow/scripts"
         (lambda p: touch(p, f"{DATA}/images/1_t1.mha"), set()),
         (lambda p: rewrite(p, f"{DATA}/masks/2_t2_SPACE.mha"), of_mask("2_t2_SPACE", "t2_SPACE")),
         (lambda p: touch(p, f"{DATA}/masks/2_t2_SPACE.mha"), set()),
-        (lambda p: add(p, "5_t1"), of_volume("5_t1", "t1") | DEALT_ANEW),
+        (lambda p: add(p, "5_t1"), of_volume("5_t1", "t1") | of_mask("5_t1", "t1") | DEALT_ANEW),
         (
             lambda p: remove(p, "2_t1"),
             {"dataset_table"} | sheets("t1") | manifests("t1") | after("split", ("t1",)) | DEALT_ANEW,
@@ -249,7 +249,7 @@ SOUND = ("sound",)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"overrides": {"3_t1": {"spacing": [3.5, 1.6, 1.5]}}}, of_volume("3_t1", "t1")),
+        ({"overrides": {"3_t1": {"spacing": [3.5, 1.6, 1.5]}}}, of_volume("3_t1", "t1") | jobs("ceiling", "3_t1")),
         (
             {"slices": {"sound": {"percentiles": [1, 99]}}},
             {job for s in SEQUENCES for n in "1234" for job in extracting(f"{n}_{s}", SOUND)}
@@ -341,9 +341,13 @@ MEASURED = {"evaluate", "leakage", "draw_run", "make_tables", "compare", "draw_c
 @pytest.mark.parametrize(
     ("file", "rules"),
     [
-        ("train.py", {"train", "predict", "draw_network", *MEASURED} - {"leakage"}),
-        ("lumbarflow/learning/keras_losses.py", {"train", "predict", "draw_network", *MEASURED} - {"leakage"}),
-        ("lumbarflow/measures/metrics.py", MEASURED),
+        ("train.py", {"train", "predict", "structures", "draw_network", *MEASURED} - {"leakage"}),
+        (
+            "lumbarflow/learning/keras_losses.py",
+            {"train", "predict", "structures", "draw_network", *MEASURED} - {"leakage"},
+        ),
+        ("lumbarflow/measures/metrics.py", {"ceiling", *MEASURED}),
+        ("lumbarflow/measures/structures.py", {"ceiling", "structures", *MEASURED} - {"leakage"}),
         (
             "lumbarflow/report/published/table2.csv",
             {"make_tables", "compare", "draw_comparisons", "dataset_table", "fidelity_table"},
@@ -374,7 +378,17 @@ def test_an_edit_of_what_all_code_uses_reruns_everything(project):
         "train",
     }
     assert found == every | {
-        *("predict", "dataset_table", "contact_sheet", "draw_data", "draw_network", "fidelity", "fidelity_table"),
+        *(
+            "predict",
+            "structures",
+            "ceiling",
+            "dataset_table",
+            "contact_sheet",
+            "draw_data",
+            "draw_network",
+            "fidelity",
+            "fidelity_table",
+        ),
     }
 
 

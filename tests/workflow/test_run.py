@@ -123,6 +123,28 @@ def test_volumes_go_back_on_the_source_grid(tiny_run):
         assert float(row["dice"]) == pytest.approx(dice["dice"][1])
 
 
+def test_structures_of_predicted_volumes(tiny_run):
+    """On the source grid, of the predicted classes; a perfect class mask would score 1 in Table 3, and says so."""
+    for sequence in ("t1", "t2_SPACE"):
+        folder = tiny_run.results / RUN.format("sound", sequence)
+        paths = sorted((folder / "structures").glob("*.mha"))
+        assert [path.name for path in paths] == sorted(path.name for path in (folder / "volumes").glob("*.mha"))
+        listed = {(row["volume"], int(row["label"])): int(row["voxels"]) for row in rows(folder / "structures.csv")}
+        for path in paths:
+            made, classes = (sitk.ReadImage(folder / name / path.name) for name in ("structures", "volumes"))
+            assert made.GetDirection() == classes.GetDirection()
+            found, classes = (sitk.GetArrayFromImage(image) for image in (made, classes))
+            for low, high, number in ((1, 99, 1), (100, 100, 2), (201, 225, 3)):
+                assert set(np.unique(classes[(found >= low) & (found <= high)])) <= {number}
+            labels = np.unique(found[found > 0])
+            assert {(path.stem, int(k)): int((found == k).sum()) for k in labels}.items() <= listed.items()
+    table = [r for r in rows(tiny_run.results / "tables/table3.csv") if r["system"].startswith("true classes")]
+    assert {r["system"] for r in table} == {"true classes, t1", "true classes, t2_SPACE"}
+    for row in table:
+        value, is_distance = float(row["value"]), row["metric"] == "asd"
+        assert value <= 0.05 if is_distance else value >= 0.98, row
+
+
 def test_splits_are_what_they_are_called(tiny_run):
     sides, slices = {}, {}
     for sequence in ("t1", "t2_SPACE"):
@@ -166,11 +188,14 @@ MEASURED = {"evaluate", "draw_run", *COMPARED}
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"augmentation": {"rotation": 9}}, {"train", "predict", "draw_network", *MEASURED}),
-        ({"prediction": {"min_component_mm3": [900]}}, {"predict", *MEASURED}),
+        ({"augmentation": {"rotation": 9}}, {"train", "predict", "structures", "draw_network", *MEASURED}),
+        ({"prediction": {"min_component_mm3": [900]}}, {"predict", "structures", *MEASURED}),
         ({"evaluation": {"tau": 2.0}}, {"leakage", *MEASURED}),
         ({"evaluation": {"aggregation": "pooled"}}, COMPARED),
-        ({"split": {"filter_test": True}}, {"split", "train", "predict", "leakage", "draw_network", *MEASURED}),
+        (
+            {"split": {"filter_test": True}},
+            {"split", "train", "predict", "structures", "leakage", "draw_network", *MEASURED},
+        ),
     ],
     ids=["augmentation", "prediction", "tau", "aggregation", "split"],
 )

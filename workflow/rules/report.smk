@@ -31,6 +31,7 @@ rule make_tables:
         stacks=get_each(rules.evaluate.output.stack, PLAN.runs),
         volumes=get_each(rules.evaluate.output.volumes, PLAN.runs),
         structures=get_each(rules.evaluate.output.structures, PLAN.runs),
+        ceiling=expand(rules.ceiling.output, volume=VOLUMES),
         about=get_each(rules.train.output.about, PLAN.runs),
         copied=get_each(rules.leakage.output.images, PLAN.runs),
         manifests=get_each(rules.manifest.output[0], PLAN.manifests),

@@ -8,7 +8,7 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow.report import publish, published, results, tables
+    from lumbarflow.report import publish, published, results, table3, tables
     from lumbarflow.report.notes import NOTES
 
     manifests = results.manifests(snakemake.input.manifests, snakemake.params.experiments)
@@ -18,12 +18,13 @@ def main(snakemake):
     shown = copied[copied["experiment"] != "paper"]
     table2_all = pd.concat([table2, shown.assign(experiment=shown["experiment"] + ": mask copied")])
     others = (published.read(name) for name in ("table3", "systems"))
+    instances = found.instances | results.ceiling(snakemake.input.ceiling)
     made = {
         "summary": tables.summary(found.runs, table2, found.about),
         "table1": tables.table1(manifests, published.read("table1")),
         "table2": tables.order(table2_all),
         "leakage": tables.leakage(found.shares, table2, copied),
-        "table3": tables.table3(table2, found.in_3d, found.instances, *others),
+        "table3": table3.table3(table2, found.in_3d, instances, *others),
     }
     for name, frame in made.items():
         publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name])

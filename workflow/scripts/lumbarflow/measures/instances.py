@@ -35,15 +35,15 @@ def instance_rows(
     labels = np.unique(truth)
     for label in (int(label) for label in labels if label):
         structure = truth == label
-        row = {"class": CLASS_OF[label], "label": label, "voxels": int(structure.sum()), "match": 0, "dice": 0.0}
+        voxels = int(structure.sum())
+        row: dict[str, Any] = {"class": CLASS_OF[label], "label": label, "voxels": voxels, "match": 0, "dice": 0.0}
         overlaps = np.bincount(pred[structure])
         overlaps[:1] = 0
         if overlaps.any():
-            row["match"] = int(overlaps.argmax())
-            row["dice"] = float(2 * overlaps.max() / (sizes[row["match"]] + row["voxels"]))
-            match = pred == row["match"]
+            match = int(overlaps.argmax())
+            row |= {"match": match, "dice": float(2 * overlaps[match] / (sizes[match] + voxels))}
             for name, lengths in (("asd_mm", spacing), ("asd_official_mm", swapped_spacing)):
-                row[name] = surface(match, structure, lengths, corners=True).assd
+                row[name] = surface(pred == match, structure, lengths, corners=True).assd
         rows.append(row)
     return rows
 

@@ -14,8 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, signal
-from scipy.spatial import cKDTree
+from scipy import ndimage, signal, spatial
 
 from .. import CLASSES
 
@@ -45,7 +44,7 @@ def label(classes: ArrayLike, spacing: Sequence[float]) -> NDArray[np.uint8]:
 
     classes: integers 0-3 [slices, H, W]; spacing: mm of its axes. Vertebrae are 1.. and discs 201.., each counted from
     the lowest up; the canal is 100. Every label's voxels are of its class. Stray pieces get 0: a disc's below 5% of
-    a typical disc, a vertebra's more than 80 mm away from any body. Any input has a result, of few structures
+    a typical disc, a vertebra's far from any body. Any input has a result, of few structures
     where it shows few. Raises ValueError for other shapes, classes or spacings.
     """
     classes = np.asarray(classes)
@@ -63,6 +62,8 @@ def label(classes: ArrayLike, spacing: Sequence[float]) -> NDArray[np.uint8]:
     discs = find_discs(part == DISCS, lengths, canal)
     bodies = find_bodies(part == VERTEBRAE, discs, lengths, canal)
     vertebrae = grow(part == VERTEBRAE, bodies, lengths, canal, _unseen(bodies, discs, lengths, canal))
+    found = np.unique(vertebrae)
+    vertebrae = np.searchsorted(found, vertebrae) + (1 if found[0] else 0)  # a level that got no voxel has no number
     inside = result[box]
     inside[vertebrae > 0] = vertebrae[vertebrae > 0]
     inside[discs > 0] = discs[discs > 0] + (FIRST_DISC - 1)
@@ -92,7 +93,7 @@ def find_discs(mask: NDArray[np.bool_], lengths: NDArray[np.float64], canal: Poi
     points = voxels * lengths
     height = _along(points, canal)
     piece = ndimage.label(mask, np.ones((3, 3, 3)))[0][mask]
-    least = LEAST / np.prod(lengths)
+    least = float(LEAST / np.prod(lengths))
     for number in _large(piece, least):
         inside = np.flatnonzero(piece == number)
         for cut in _valleys(height[inside]):  # from the lowest up: each takes all that is above
@@ -135,7 +136,7 @@ def _valleys(height: NDArray[np.float64]) -> list[float]:
     amount = ndimage.gaussian_filter1d(np.bincount((height - low).astype(int), minlength=12).astype(float), 2)
     amount = np.append(amount, np.zeros(10))
     peaks, _ = signal.find_peaks(amount, distance=15, prominence=0.3 * amount.max())
-    return [float(low + a + np.argmin(amount[a:b])) for a, b in zip(peaks, peaks[1:], strict=False)]
+    return [float(low + a + np.argmin(amount[a:b])) for a, b in pairwise(peaks)]
 
 
 def _canal_line(classes: NDArray[np.integer], lengths: NDArray[np.float64]) -> Points:
@@ -173,7 +174,7 @@ def _longer(line: Points, by: float = 3 * PITCH) -> Points:
 def _along(points: Points, line: Points, within: float = np.inf) -> NDArray[np.float64]:
     """Position (mm from the line's start) of the nearest place on a line; NaN for points farther than `within` mm."""
     start = np.concatenate([[0.0], np.linalg.norm(np.diff(line, axis=0), axis=1).cumsum(), [np.nan]])
-    return start[cKDTree(line).query(points, distance_upper_bound=within)[1]]
+    return start[spatial.KDTree(line).query(points, distance_upper_bound=within)[1]]
 
 
 def find_bodies(
@@ -182,7 +183,7 @@ def find_bodies(
     """Middles of the vertebral bodies, 1.. from the lowest up: uint8 [slices, H, W], 0 elsewhere.
 
     They lie around the line through the disc centres, one between two discs. Where a disc is missing, the line is
-    divided at a gap between bodies, and what is still too long into equal parts, at their thinnest places.
+    divided at a gap between bodies, and what is still too long into equal parts.
     """
     bodies = np.zeros(vertebrae.shape, np.uint8)
     voxels = np.argwhere(vertebrae)
@@ -228,9 +229,10 @@ def _body_line(points: Points, centres: Points, canal: Points) -> Points:
     if len(centres) > 1:
         pieces = []
         for a, b in pairwise(centres):
-            pieces.append(a + np.arange(0, 1, 1 / max(np.linalg.norm(b - a), 1))[:, None] * (b - a))
+            number = max(1, round(float(np.linalg.norm(b - a))))
+            pieces.append(a + np.arange(number)[:, None] / number * (b - a))
         return _longer(np.concatenate([*pieces, centres[-1:]]))
-    nearest = canal[cKDTree(canal).query(centres if len(centres) else points)[1]]
+    nearest = canal[spatial.KDTree(canal).query(centres if len(centres) else points)[1]]
     away = (centres if len(centres) else points) - nearest
     if not len(centres):
         front = away[away[:, 2] < 0]
@@ -263,8 +265,11 @@ def _divide(amount: NDArray[np.float64], low: int, high: int, pitch: float) -> l
         ends = [first]
         for k in range(1, number):
             middle, reach = first + (end - first) * k / number, (end - first) / number / 4
-            window = np.arange(int(middle - reach), int(middle + reach) + 1)
-            ends.append(int(window[np.argmin(amount[window])]))
+            window = np.arange(round(middle - reach), round(middle + reach) + 1)
+            thinnest = window[np.argmin(amount[window])]
+            # bodies have a waist of their own: only what is much thinner is a gap
+            is_gap = amount[thinnest] < 0.5 * np.median(amount[run])
+            ends.append(int(thinnest) if is_gap else round(middle))
         parts += list(pairwise([*ends, end]))
     return parts
 
@@ -300,8 +305,10 @@ def grow(
     """
     height = np.zeros(mask.shape, np.float32)
     height[mask] = _along(np.argwhere(mask) * lengths, canal)
+    reach = np.array([-BELOW, ABOVE])
     levels = range(1, int(bodies.max()) + 1)
-    ranges = np.array([[-np.inf, np.inf], *([-BELOW, ABOVE] + _ends(height[bodies == k]) for k in levels)])
+    ends = [_ends(height[bodies == k]) for k in levels] or [np.zeros(2)]
+    ranges = np.array([[-np.inf, np.inf], *(reach + each for each in ends)])
     result = _geodesic(np.where(mask, np.float32(1), np.float32(np.inf)), bodies, lengths, height, ranges)[0]
     missing = mask & (result == 0)
     if not missing.any():
@@ -321,6 +328,7 @@ def grow(
     places = np.nonzero(missing)
     nearest = nearest[:, margin // factor[1] :]
     chosen = nearest[tuple(place // step for place, step in zip(places, factor, strict=True))]
+    chosen[height[places] < ends[0][0] - 1.5 * BELOW] = 0  # far below the lowest: stray
     # a piece goes to one level as a whole, if most of it does; a larger one is divided
     votes = np.zeros((number + 1, len(ranges) + 1), np.int64)
     np.add.at(votes, (pieces[places], chosen), 1)
@@ -372,23 +380,23 @@ def _shortest(
     labels = np.zeros(cost.shape, np.uint8)
     far = np.full(cost.shape, np.inf, np.float32)
     heap = [(np.float32(0), np.int32(0), np.int32(0), np.int32(0)) for _ in range(0)]
-    for z in range(depth):
-        for y in range(rows):
-            for x in range(columns):
-                if seeds[z, y, x]:
-                    labels[z, y, x], far[z, y, x] = seeds[z, y, x], 0
-                    heap.append((np.float32(0), np.int32(z), np.int32(y), np.int32(x)))
+    for i in range(depth):
+        for j in range(rows):
+            for k in range(columns):
+                if seeds[i, j, k]:
+                    labels[i, j, k], far[i, j, k] = seeds[i, j, k], 0
+                    heap.append((np.float32(0), np.int32(i), np.int32(j), np.int32(k)))
     while heap:
         way, z, y, x = heapq.heappop(heap)
         if way > far[z, y, x]:
             continue
         label = labels[z, y, x]
-        for k in range(len(steps)):
-            a, b, c = z + steps[k, 0], y + steps[k, 1], x + steps[k, 2]
+        for step, length in zip(steps, lengths):  # noqa: B905  numba knows no `strict`
+            a, b, c = z + step[0], y + step[1], x + step[2]
             if not (0 <= a < depth and 0 <= b < rows and 0 <= c < columns and cost[a, b, c] < np.inf):
                 continue
             if ranges[label, 0] <= height[a, b, c] <= ranges[label, 1]:
-                longer = np.float32(way + lengths[k] * (cost[z, y, x] + cost[a, b, c]) / 2)
+                longer = np.float32(way + length * (cost[z, y, x] + cost[a, b, c]) / 2)
                 if longer < far[a, b, c]:
                     labels[a, b, c], far[a, b, c] = label, longer
                     heapq.heappush(heap, (longer, np.int32(a), np.int32(b), np.int32(c)))

@@ -283,7 +283,7 @@ def paper_comparison(
     for row in table3[table3["system"] == "paper, t2_SPACE"].to_dict("records"):
         part = table3[(table3["class"] == row["class"]) & (table3["metric"] == row["metric"])]
         made = {
-            experiment: part.loc[(part["system"] == f"{experiment}, t2_SPACE") & part["grid"].str.startswith("2-D")]
+            experiment: part.loc[(part["system"] == f"{experiment}, t2_SPACE") & part["measured"].str.startswith("2-D")]
             for experiment in experiments
         }
         made = {experiment: found.iloc[0] for experiment, found in made.items() if len(found)}

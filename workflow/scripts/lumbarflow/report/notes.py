@@ -27,7 +27,12 @@ NOTES = {
     "table3": (
         "Table 3: comparison with published systems",
         "Pixels of a 256 x 256 picture and millimetres of a volume cannot be compared, nor can scores on different "
-        "patients.",
+        "patients: see `comparable with`. 3-D rows score each vertebra, disc and canal by itself. Official: as "
+        "SPIDER's program: the predicted structure that covers most of a true one is its match; Dice over structures "
+        "with a Dice of at least 0.1, the others are missed; ASD over all, unknown for a case in which one is not "
+        "overlapped at all, and with the spacing of one axis laid on another. Corrected: distances by the right "
+        "spacing, over the structures that are overlapped. Strict: a missed structure's Dice is 0, its distance does "
+        "not count. True classes: what a perfect class mask reaches once its structures are told apart.",
     ),
     "intervals": (
         "95% intervals of Table 2",

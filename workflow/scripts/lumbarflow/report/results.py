@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from .. import files
+from .table3 import CEILING
 
 Settings = Mapping[str, Any]
 Key = tuple[str, str]  # experiment, tested sequence
@@ -57,6 +58,12 @@ def manifests(
     return found
 
 
+def ceiling(paths: Iterable[str]) -> dict[Key, pd.DataFrame]:
+    """Rows of the ceiling of each volume, as Results.instances."""
+    rows = pd.concat([pd.read_csv(path) for path in paths]).assign(training="")
+    return {(CEILING, str(sequence)): part for sequence, part in rows.groupby("sequence", sort=False)}
+
+
 def read(metrics: Iterable[str], evaluation: Mapping[str, Settings]) -> Results:
     """All results of the trainings whose metrics.csv are given. evaluation: {experiment: its settings}."""
     results = Results()
@@ -74,7 +81,8 @@ def read(metrics: Iterable[str], evaluation: Mapping[str, Settings]) -> Results:
             parts["shares"].setdefault(key, []).append(frames["leakage"][sequence])
             if sequence in frames["metrics_3d"]:
                 parts["in_3d"].setdefault(key, []).append(frames["metrics_3d"][sequence])
-                parts["instances"].setdefault(key, []).append(frames["metrics_instances"][sequence])
+                structures = frames["metrics_instances"][sequence].assign(training=str(folder))
+                parts["instances"].setdefault(key, []).append(structures)
     for name, found in parts.items():
         setattr(results, name, {key: pd.concat(frames) for key, frames in found.items()})
     return results
