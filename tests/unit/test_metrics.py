@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from medpy.metric import binary as medpy
 
-from lumbarflow.measures import metrics
+from lumbarflow.measures import evaluation, metrics
 
 CLASS_MASKS = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3))
 
@@ -179,6 +179,22 @@ def test_the_stack_is_kinder_than_its_slices():
     stack = metrics.surface(pred, truth, (1, 1, 1)).asd_mean_of_means
     slices = np.mean([metrics.surface(p, t, (1, 1)).asd_mean_of_means for p, t in zip(pred, truth, strict=True)])
     assert stack < slices / 2
+
+
+def test_the_stack_in_the_order_of_the_split_and_sorted():
+    rng = np.random.default_rng(3)
+    masks = [tuple((rng.random((12, 12)) < 0.3).astype(np.uint8) for _ in range(2)) for _ in range(6)]
+    order = [4, 0, 5, 2, 1, 3]  # position of each image in the shuffle
+    stacks = {"t2": [(str(place), *pair) for place, pair in zip(order, masks, strict=True)]}
+    found = {(row["order"], row["class"]): row for row in evaluation.stack_rows(stacks, 1.0)}
+    for name, sequence in (("sorted", range(6)), ("shuffled", np.argsort(order))):
+        pred, truth = (np.stack([masks[k][part] for k in sequence]) for part in (0, 1))
+        expected = metrics.surface(pred == 1, truth == 1, (1, 1, 1), 1.0)
+        assert found[name, "vertebrae"]["asd"] == expected.asd_mean_of_means
+        assert found[name, "vertebrae"]["nsd"] == expected.nsd_mean_of_means
+    assert found["sorted", "vertebrae"]["asd"] != found["shuffled", "vertebrae"]["asd"]
+    without = evaluation.stack_rows({"t2": [("", *pair) for pair in masks]}, 1.0)  # a split by patients has no shuffle
+    assert {row["order"] for row in without} == {"sorted"}
 
 
 def test_shapes_that_do_not_match():

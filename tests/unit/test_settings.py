@@ -40,7 +40,7 @@ def test_the_released_protocol_is_the_papers(config):
         "batch_size": 8,
         "epochs": 100,
         "patience": 20,
-        "precision": "auto",
+        "precision": "float32",
     }
     assert released["training"] == training
     loss = {"name": "combined", "focal_weight": 0.6, "alpha": "none", "gamma": 4.0}

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ def manifest(patients, slices=5):
 
 def make(rows, kind="patient", parts=4, validation="own", filter_test=False, fold=0, seed=1):
     patients = {row["patient"]: ["t2"] for row in rows}
-    return splits.make(rows, kind, parts, validation, filter_test, fold, seed, patients)
+    return splits.make(rows, kind, parts, validation, filter_test, "seeded", seed, fold, patients)
 
 
 @given(st.integers(4, 40), st.integers(2, 4), st.integers(0, 99))
@@ -36,7 +37,7 @@ def test_a_patient_is_on_one_side_in_all_its_sequences(seed):
     sides = {}
     for sequence in ("t1", "t2"):
         rows = manifest([p for p, has in patients.items() if sequence in has])
-        subsets = splits.make(rows, "patient", 5, "own", False, 0, seed, patients)
+        subsets = splits.make(rows, "patient", 5, "own", False, "seeded", seed, 0, patients)
         for row, subset in zip(rows, subsets, strict=True):
             if row["kept"] == "true":
                 sides.setdefault(row["patient"], set()).add(subset)
@@ -79,15 +80,16 @@ def test_official_tests_spiders_validation_patients(tmp_path):
     official = splits.read_official(path)
     seen = set()
     for fold in range(4):
-        subsets = splits.make(rows, "official", 4, "own", False, fold, 1, patients, official)
+        subsets = splits.make(rows, "official", 4, "own", False, "seeded", 1, fold, patients, official)
         of = {s: {r["patient"] for r, x in zip(rows, subsets, strict=True) if x == s} for s in set(subsets)}
         assert of["test"] == {"8", "9"}
         assert len(of["validation"]) == 2
         assert not of["validation"] & of["train"]
         seen |= of["validation"]
     assert seen == {str(p) for p in range(8)}
+    del official["3"]
     with pytest.raises(DataError, match="no official subset for patient 3"):
-        splits.make(rows, "official", 4, "own", False, 0, 1, patients, {k: v for k, v in official.items() if k != "3"})
+        splits.make(rows, "official", 4, "own", False, "seeded", 1, 0, patients, official)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,21 @@ def test_a_faulty_overview_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         splits.read_official(path)
+
+
+def test_the_authors_permutation():
+    """Their call once more: the first tenth of RandomState(0).permutation over names in alphabetical order."""
+    rows = [
+        {"volume": f"{p}_t2", "patient": str(p), "index": str(i), "kept": "true"}
+        for p in range(1, 13)
+        for i in range(11)
+    ]
+    names = [f"{row['volume']}_slice{int(row['index']) + 1}.png" for row in rows]
+    order = [sorted(names)[k] for k in np.random.RandomState(0).permutation(len(names))]
+    assert [f"{v}_slice{int(i) + 1}.png" for v, i in splits.shuffled(rows, "authors", 5)] == order
+    for fold in (0, 3):
+        subsets = splits.make(rows, "slice", 10, "test", True, "authors", 1, fold, {})
+        tested = {name for name, subset in zip(names, subsets, strict=True) if subset == "test"}
+        assert tested == set(order[14 * fold : 14 * fold + 14])  # ceil(13.2)
+    own = splits.make(rows, "slice", 10, "own", True, "authors", 1, 0, {})
+    assert {name for name, subset in zip(names, own, strict=True) if subset == "validation"} == set(order[14:28])

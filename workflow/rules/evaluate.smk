@@ -108,6 +108,7 @@ rule evaluate:
     params:
         code=get_code("evaluate"),
         tau=lookup("{experiment}/evaluation/tau", within=EXPERIMENTS),
+        surface=lookup("{experiment}/evaluation/surface", within=EXPERIMENTS),
         size=lookup("{experiment}/network/image_size", within=EXPERIMENTS),
         resize=lookup("{experiment}/network/resize", within=EXPERIMENTS),
         sources=get_stored_masks,
@@ -139,6 +140,7 @@ rule leakage:
         code=get_code("leakage"),
         kind=lookup("{experiment}/split/kind", within=EXPERIMENTS),
         tau=lookup("{experiment}/evaluation/tau", within=EXPERIMENTS),
+        surface=lookup("{experiment}/evaluation/surface", within=EXPERIMENTS),
         size=lookup("{experiment}/network/image_size", within=EXPERIMENTS),
         resize=lookup("{experiment}/network/resize", within=EXPERIMENTS),
     script:

@@ -89,6 +89,7 @@ rule compare:
     """Compare the paper, the experiments and their protocols."""
     input:
         images=get_each(rules.evaluate.output.images, PLAN.runs),
+        stacks=get_each(rules.evaluate.output.stack, PLAN.runs),
         tables=["results/tables/table1.csv", "results/tables/table2.csv", "results/tables/table3.csv"],
         overview=[PLAN.overview] if PLAN.has_overview else [],
     output:

@@ -20,7 +20,7 @@ def main(snakemake):
     splits = {experiment: each["split"]["kind"] for experiment, each in settings.items()}
     made = {
         "intervals": comparison.interval_table(runs),
-        "variants": comparison.variants(runs),
+        "variants": comparison.variants(runs, results.stacks(snakemake.input.stacks)),
         "ladder": comparison.ladder(runs, snakemake.params.ladder, settings, ours["table2"]),
         "ablation": comparison.ablation(runs, snakemake.params.baseline, splits),
         "subgroups": comparison.subgroups(runs, overview[0] if overview else None),

@@ -31,7 +31,8 @@ def main(snakemake):
     files.write_csv(snakemake.output.structures, structures, instances.PER_INSTANCE)
     files.write_csv(snakemake.output.images, images, evaluation.PER_IMAGE)
     files.write_csv(snakemake.output.volumes, in_3d, evaluation.PER_VOLUME)
-    files.write_csv(snakemake.output.stack, evaluation.stack_rows(stacks, params.tau), evaluation.PER_STACK)
+    stacked = evaluation.stack_rows(stacks, params.tau) if params.surface == "stack" else []
+    files.write_csv(snakemake.output.stack, stacked, evaluation.PER_STACK)
 
 
 run(main, globals().get("snakemake"))

@@ -28,7 +28,8 @@ def main(snakemake):
     entries, stacks = scoring.copied(test, copies, truths, params.tau)
     files.write_csv(snakemake.output.shares, shares, list(shares[0]))
     files.write_csv(snakemake.output.images, entries, evaluation.PER_IMAGE)
-    files.write_csv(snakemake.output.stack, evaluation.stack_rows(stacks, params.tau), evaluation.PER_STACK)
+    stacked = evaluation.stack_rows(stacks, params.tau) if params.surface == "stack" else []
+    files.write_csv(snakemake.output.stack, stacked, evaluation.PER_STACK)
     logging.info("%s", shares)
 
 

@@ -2,7 +2,8 @@
 
 from lumbarflow.job import run
 
-COLUMNS = ("volume", "patient", "sequence", "index", "classes", "kept", "subset", "image_sha256", "mask_sha256")
+COLUMNS = ("volume", "patient", "sequence", "index", "classes", "kept", "subset", "position")
+HASHES = ("image_sha256", "mask_sha256")
 
 
 def main(snakemake):
@@ -15,17 +16,19 @@ def main(snakemake):
 
     rows = [row for path in snakemake.input.manifests for row in files.read_csv(path)]
     settings = snakemake.params.split
-    fold, seed = int(snakemake.wildcards.fold), int(snakemake.wildcards.seed)
+    fold = int(snakemake.wildcards.fold)
     official = splits.read_official(snakemake.input.overview[0]) if settings["kind"] == "official" else None
     try:
-        subsets = splits.make(
-            rows, **settings, fold=fold, seed=seed, patients=snakemake.params.patients, official=official
-        )
+        subsets = splits.make(rows, **settings, fold=fold, patients=snakemake.params.patients, official=official)
     except DataError as error:
         raise DataError(f"{snakemake.wildcards.experiment}, {snakemake.wildcards.sequence}: {error}") from None
-    rows = [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]
+    rows = [{**row, "subset": subset, "position": ""} for row, subset in zip(rows, subsets, strict=True)]
+    if settings["kind"] == "slice":  # the order in which the release stacks its test images
+        order = splits.shuffled(rows, settings["shuffle"], settings["seed"])
+        places = {key: place for place, key in enumerate(order)}
+        rows = [{**row, "position": places.get((row["volume"], row["index"]), "")} for row in rows]
     splits.check_disjoint(rows, settings["kind"])
-    columns = (*COLUMNS, *weights.PIXELS)
+    columns = (*COLUMNS, *HASHES, *weights.PIXELS)
     files.write_csv(snakemake.output[0], [{key: row[key] for key in columns} for row in rows], columns)
     logging.info("images: %s", dict(Counter(subsets)))
     for subset in ("validation", "test"):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import keras
 
 Row = Mapping[str, str]
+# columns of the split that predictions.csv repeats
+KEPT = ("volume", "patient", "sequence", "index", "position", "mask_sha256")
 
 
 def by_volume(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -89,7 +91,7 @@ class Segmenter:
         rows = []
         p, truths = self.segment(group)
         for row, probability, truth in zip(group, p, truths, strict=True):
-            entry: dict[str, Any] = {key: row[key] for key in ("volume", "patient", "sequence", "index", "mask_sha256")}
+            entry: dict[str, Any] = {key: row[key] for key in KEPT}
             entry["scored"] = row["subset"] == "test"
             for kind, decide in (("classes", prediction.decide), ("half", prediction.decide_half)):
                 path = folder / kind / row["volume"] / f"{int(row['index']):03d}.png"

@@ -16,6 +16,21 @@ Item = TypeVar("Item", bound=Hashable)  # a patient, or the (volume, index) of a
 VALIDATED_ON = {"own": "validation", "test": "test"}
 
 
+def shuffled(rows: Sequence[Row], shuffle: str, seed: int) -> list[tuple[str, str]]:
+    """(volume, index) of the kept images of a manifest, in a random order.
+
+    shuffle `seeded`: reproducible by seed; `authors`: that of the paper's release, whatever the seed:
+    `train_test_split(..., random_state=0)` of scikit-learn, which is numpy.random.RandomState(0).permutation, over the
+    file names {volume}_slice{index + 1}.png in alphabetical order. Inferred: that their index counts from the same
+    side as ours, and that their folder held the kept images alone.
+    """
+    kept = [(row["volume"], row["index"]) for row in rows if row["kept"] == "true"]
+    if shuffle == "authors":
+        kept.sort(key=lambda key: f"{key[0]}_slice{int(key[1]) + 1}.png")
+        return [kept[i] for i in np.random.RandomState(0).permutation(len(kept))]
+    return [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))]
+
+
 def deal(items: Sequence[Item], n_folds: int, seed: int, strata: Mapping[Item, str] | None = None) -> dict[Item, int]:
     """Split items at random into `n_folds` parts of equal size: {item: part}, reproducible by seed.
 
@@ -62,14 +77,16 @@ def make(
     n_folds: int,
     validation: str,
     filter_test: bool,
-    fold: int,
+    shuffle: str,
     seed: int,
+    fold: int,
     patients: Mapping[str, Sequence[str]],
     official: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Subset of each manifest row: a list of `train`, `validation`, `test` or `none`.
 
-    kind `slice` splits the kept images regardless of their patient (the release; it leaks); `patient`
+    kind `slice` splits the kept images regardless of their patient (the release; it leaks), in the order of `shuffle`
+    (see `shuffled`; `authors` takes its parts from the order one after the other, as the release does); `patient`
     splits the patients, each with all of its sequences, so that no patient is in two subsets;
     `official` tests SPIDER's validation patients (`official`: from read_official) and splits the
     others, with one part for validation. patients: {patient: its sequences} of all sequences in use,
@@ -83,8 +100,10 @@ def make(
     sides: dict[Any, str]
     if kind == "slice":
         keys = [(row["volume"], row["index"]) for row in rows]
-        kept = [key for key, row in zip(keys, rows, strict=True) if row["kept"] == "true"]
-        sides = {key: subset_of(part, fold, n_folds, validation) for key, part in deal(kept, n_folds, seed).items()}
+        order = shuffled(rows, shuffle, seed)
+        size = -(-len(order) // n_folds)
+        parts = [k // size if shuffle == "authors" else k % n_folds for k in range(len(order))]
+        sides = {key: subset_of(part, fold, n_folds, validation) for key, part in zip(order, parts, strict=True)}
     elif kind in ("patient", "official"):
         keys = [row["patient"] for row in rows]
         strata = {name: " ".join(sequences) for name, sequences in patients.items()}

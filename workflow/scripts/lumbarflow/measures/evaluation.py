@@ -23,7 +23,7 @@ PER_IMAGE = (
     *(*SURFACES, "missed"),
 )
 PER_VOLUME = ("sequence", "patient", "volume", "class", "dice", "assd_mm", "nsd_mm", "hd95_mm", "missed")
-PER_STACK = ("sequence", "class", "asd", "nsd")
+PER_STACK = ("sequence", "order", "class", "asd", "nsd")
 
 
 def image_rows(
@@ -57,20 +57,26 @@ def image_rows(
 
 
 def stack_rows(
-    stacks: Mapping[str, Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]], tau: float
+    stacks: Mapping[str, Sequence[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]], tau: float
 ) -> list[dict[str, Any]]:
     """ASD and NSD as the release computes them: on the whole test stack of a sequence, as if it were one volume.
 
     An artefact, for reproduction only: the nearest surface may be in a slice of another patient, so
-    distances are too small. stacks: {sequence: [(mask of p > 0.5, truth), ...]}, uint8 [H, W].
+    distances are too small; how small depends on the order. stacks: {sequence: [(position in the shuffled order of
+    a split of slices, or "", mask of p > 0.5, truth), ...]}, uint8 [H, W], by volume and index. order `shuffled`: as
+    the release; `sorted`: by volume and index.
     """
     rows = []
-    for sequence, pairs in stacks.items():
-        preds, truths = (np.stack(part) for part in zip(*pairs, strict=True))
-        for k, name in enumerate(CLASSES):
-            distances = surface(preds == k, truths == k, (1, 1, 1), tau)
-            row = {"sequence": sequence, "class": name, "asd": distances.asd_mean_of_means}
-            rows.append({**row, "nsd": distances.nsd_mean_of_means})
+    for sequence, images in stacks.items():
+        orders = {"sorted": images}
+        if all(position != "" for position, *_ in images):
+            orders = {"shuffled": sorted(images, key=lambda image: int(image[0])), **orders}
+        for order, ordered in orders.items():
+            preds, truths = (np.stack([image[part] for image in ordered]) for part in (1, 2))
+            for k, name in enumerate(CLASSES):
+                distances = surface(preds == k, truths == k, (1, 1, 1), tau)
+                row = {"sequence": sequence, "order": order, "class": name, "asd": distances.asd_mean_of_means}
+                rows.append({**row, "nsd": distances.nsd_mean_of_means})
     return rows
 
 

@@ -15,7 +15,7 @@ from ..images import png, weights
 from . import evaluation, instances
 
 Row = Mapping[str, str]
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Stacked = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]  # position in the test set, prediction, truth
 SOFT = ("soft_overlap", "soft_pred", "soft_truth")
 
 
@@ -25,8 +25,8 @@ def _common(row: Row) -> dict[str, str]:
 
 def pictures(
     rows: Sequence[Row], folder: Path, truths: NDArray[np.uint8], tau: float
-) -> tuple[list[dict[str, Any]], list[Pair]]:
-    """(rows of metrics.csv on the network grid, (mask of p > 0.5, truth) of each image) of one volume.
+) -> tuple[list[dict[str, Any]], list[Stacked]]:
+    """(rows of metrics.csv on the network grid, (position, mask of p > 0.5, truth) of each image) of one volume.
 
     rows: the scored rows of predictions.csv; folder: that of the predicted masks; truths: classes [N, H, W] on the
     network grid.
@@ -38,7 +38,7 @@ def pictures(
         sums = {key: np.array([float(row[f"{key}_{k}"]) for k in CLASSES]) for key in SOFT}
         for entry in evaluation.image_rows(classes, truth, (1, 1), tau, sums):
             found.append({**_common(row), "index": row["index"], "grid": "network", "unit": "px", **entry})
-        stack.append((half, truth))
+        stack.append((row["position"], half, truth))
     return found, stack
 
 
@@ -66,15 +66,16 @@ def volume(
 
 def copied(
     rows: Sequence[Row], copies: Sequence[NDArray[np.uint8]], truths: NDArray[np.uint8], tau: float
-) -> tuple[list[dict[str, Any]], dict[str, list[Pair]]]:
-    """Rows of copied.csv, and {sequence: (copy, truth) of each image}, for copied masks [H, W] scored as predictions.
+) -> tuple[list[dict[str, Any]], dict[str, list[Stacked]]]:
+    """Rows of copied.csv, and {sequence: (position, copy, truth) of each image}, for copied masks [H, W]
+    scored as predictions.
 
     rows: test rows of a split; truths: classes [N, H, W].
     """
     found: list[dict[str, Any]] = []
-    stacks: dict[str, list[Pair]] = {}
+    stacks: dict[str, list[Stacked]] = {}
     for row, copy, truth in zip(rows, copies, truths, strict=True):
-        stacks.setdefault(row["sequence"], []).append((copy, truth))
+        stacks.setdefault(row["sequence"], []).append((row["position"], copy, truth))
         sums = weights.soft_sums((copy[..., None] == np.arange(len(CLASSES))).astype(np.float32), truth)
         for entry in evaluation.image_rows(copy, truth, (1, 1), tau, sums):
             found.append({**_common(row), "index": row["index"], "grid": "network", "unit": "px", **entry})

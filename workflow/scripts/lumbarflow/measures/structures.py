@@ -62,10 +62,9 @@ def label(classes: ArrayLike, spacing: Sequence[float]) -> NDArray[np.uint8]:
     discs = find_discs(part == DISCS, lengths, canal)
     bodies = find_bodies(part == VERTEBRAE, discs, lengths, canal)
     vertebrae = grow(part == VERTEBRAE, bodies, lengths, canal, _unseen(bodies, discs, lengths, canal))
-    found = np.unique(vertebrae)
-    vertebrae = np.searchsorted(found, vertebrae) + (1 if found[0] else 0)  # a level that got no voxel has no number
     inside = result[box]
-    inside[vertebrae > 0] = vertebrae[vertebrae > 0]
+    taken = np.unique(vertebrae[vertebrae > 0])  # a level that got no voxel has no number
+    inside[vertebrae > 0] = np.searchsorted(taken, vertebrae[vertebrae > 0]) + 1
     inside[discs > 0] = discs[discs > 0] + (FIRST_DISC - 1)
     return result
 

@@ -56,8 +56,12 @@ def interval_table(runs: Iterable[Run]) -> pd.DataFrame:
     return frame[[*(name for name in frame if name != "aggregated"), "aggregated"]]
 
 
-def variants(runs: Iterable[Run]) -> pd.DataFrame:
-    """Every variant of the metrics, on each grid and aggregated each way, with what each leaves out."""
+def variants(runs: Iterable[Run], stacks: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
+    """Every variant of the metrics, on each grid and aggregated each way, with what each leaves out.
+
+    stacks: {(experiment, sequence): rows of metrics_stack.csv}, the mean over trainings: ASD and NSD of the whole test
+    stack as one volume, in each order.
+    """
     rows = []
     for (experiment, sequence), (_, classes) in _by_class(runs).items():
         for name in CLASSES:
@@ -69,7 +73,15 @@ def variants(runs: Iterable[Run]) -> pd.DataFrame:
                     row |= {metric: float(value) for metric, value in aggregate(sums, aggregation).items()}
                     rows.append({**row, **left_out(images), "images": images.groupby(["volume", "index"]).ngroups})
                     rows[-1]["grid"] = grid
+            for order, found in _of_class(stacks.get((experiment, sequence)), name):
+                row = {"sequence": sequence, "class": name, "experiment": experiment, "unit": "px", "grid": "network"}
+                row |= {"aggregated": f"stack, {order}", "asd_mean_of_means": found["asd"].mean()}
+                rows.append({**row, "nsd_mean_of_means": found["nsd"].mean()})
     return pd.DataFrame(rows)
+
+
+def _of_class(stack: pd.DataFrame | None, name: str) -> Iterable[tuple[Any, pd.DataFrame]]:
+    return [] if stack is None else stack[stack["class"] == name].groupby("order", sort=False)
 
 
 def _flat(settings: Settings, prefix: str = "") -> Row:

@@ -43,7 +43,8 @@ NOTES = {
         "Every variant of the metrics",
         "assd (average symmetric surface distance), nsd_paper: the paper's formulas of ASD and NSD (true surface, "
         "closer than tau); asd_mean_of_means: the release's; nsd_symmetric: both surfaces, within tau; hd95: larger of "
-        "the directed 95th percentiles. "
+        "the directed 95th percentiles. Stack: the release's ASD and NSD, over all test slices as one volume, in the "
+        "shuffled order of its split, as the release has them, and sorted by volume and index. "
         "Distances leave out images in which the class is missed (in one of prediction and truth only) or absent (in "
         "neither).",
     ),

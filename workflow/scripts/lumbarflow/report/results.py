@@ -25,12 +25,17 @@ class Results:
     model.json of each training; in_3d, instances, shares: rows of metrics_3d, metrics_instances and leakage.
     """
 
-    runs: list[tuple[str, str, Settings, pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
-    copies: list[tuple[str, str, Settings, pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
+    runs: list[tuple[str, str, Settings, pd.DataFrame, pd.DataFrame | None]] = field(default_factory=list)
+    copies: list[tuple[str, str, Settings, pd.DataFrame, pd.DataFrame | None]] = field(default_factory=list)
     about: dict[Key, list[dict[str, Any]]] = field(default_factory=dict)
     in_3d: dict[Key, pd.DataFrame] = field(default_factory=dict)
     instances: dict[Key, pd.DataFrame] = field(default_factory=dict)
     shares: dict[Key, pd.DataFrame] = field(default_factory=dict)
+
+
+def as_released(stack: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Of the rows of metrics_stack.csv of one sequence those in the release's order, if the split has one."""
+    return None if stack is None else stack[stack["order"] == stack["order"].iloc[0]]
 
 
 def where(metrics: str | Path) -> tuple[str, str]:
@@ -44,6 +49,15 @@ def by_sequence(metrics: Iterable[str | Path]) -> Iterable[tuple[str, str, pd.Da
     for path in metrics:
         for sequence, images in pd.read_csv(path).groupby("sequence", sort=False):
             yield where(path)[0], str(sequence), images
+
+
+def stacks(paths: Iterable[str]) -> dict[Key, pd.DataFrame]:
+    """Rows of all metrics_stack.csv of each experiment and tested sequence; none where no stack was scored."""
+    found: dict[Key, list[pd.DataFrame]] = {}
+    for path in paths:
+        for sequence, rows in pd.read_csv(path).groupby("sequence", sort=False):
+            found.setdefault((where(path)[0], str(sequence)), []).append(rows)
+    return {key: pd.concat(parts) for key, parts in found.items()}
 
 
 def manifests(
@@ -74,8 +88,8 @@ def read(metrics: Iterable[str], evaluation: Mapping[str, Settings]) -> Results:
         model = {**files.read_json(folder / "model.json"), "trained_on": trained_on}
         for sequence, images in frames["metrics"].items():
             key, settings = (experiment, str(sequence)), evaluation[experiment]
-            results.runs.append((*key, settings, images, frames["metrics_stack"][sequence]))
-            copied = (frames["copied"][sequence], frames["copied_stack"][sequence])
+            results.runs.append((*key, settings, images, as_released(frames["metrics_stack"].get(sequence))))
+            copied = (frames["copied"][sequence], as_released(frames["copied_stack"].get(sequence)))
             results.copies.append((*key, {**settings, "grid": "network"}, *copied))
             results.about.setdefault(key, []).append(model)
             parts["shares"].setdefault(key, []).append(frames["leakage"][sequence])

@@ -19,7 +19,7 @@ FOREGROUND = CLASSES[1:]
 Settings = Mapping[str, Any]
 Row = dict[str, Any]
 Key = tuple[str, str]  # experiment, sequence
-Run = tuple[str, str, Settings, pd.DataFrame, pd.DataFrame]  # experiment, sequence, evaluation, metrics, stack
+Run = tuple[str, str, Settings, pd.DataFrame, pd.DataFrame | None]  # experiment, sequence, evaluation, metrics, stack
 Sums = Mapping[str, NDArray[np.float64]]  # of patient_sums
 
 
@@ -142,7 +142,7 @@ def class_scores(
     values = aggregate(patient_sums(images), settings["aggregation"])
     result = {name: float(value) for name, value in _chosen(values, settings).items()}
     if settings["surface"] == "stack":
-        assert stack is not None  # None only with the settings COMMON, which are per slice
+        assert stack is not None  # evaluated with these settings
         result |= {"asd": stack["asd"], "nsd": stack["nsd"]}
     return {**result, "dice pooled": _pooled(images)["dice"], **left_out(images)}
 
@@ -179,14 +179,15 @@ def _mean_of_classes(rows: Sequence[Mapping[Any, Any]]) -> Row:
 
 
 def _class_rows(
-    experiment: str, sequence: str, settings: Settings, images: pd.DataFrame, stack: pd.DataFrame
+    experiment: str, sequence: str, settings: Settings, images: pd.DataFrame, stack: pd.DataFrame | None
 ) -> list[Row]:
     """Rows of Table 2 of one training."""
     images = images[images["grid"] == settings["grid"]]
     rows = []
     for name in CLASSES:
         part = images[images["class"] == name]
-        of_class: Any = stack.set_index("class").loc[name]  # to pandas' stubs it may be a frame
+        # Any: to pandas' stubs it may be a frame
+        of_class: Any = None if stack is None else stack.set_index("class").loc[name]
         values = class_scores(part, of_class, settings)
         values |= {"images": part.groupby(["volume", "index"]).ngroups, "patients": part["patient"].nunique()}
         rows.append({"sequence": sequence, "class": name, "experiment": experiment, "how": how(settings), **values})
