@@ -169,4 +169,5 @@ def test_tables_show_their_rows_and_sort(tiny_run, sorted_tables, name):
     assert len(cells) == rows
     numbers = [float(cell) for cell in cells if cell != "–"]
     assert numbers == sorted(numbers)
-    assert len(set(numbers)) > 2
+    # a sequence of the tiny run has too few test patients for intervals
+    assert not numbers if name == "intervals" else len(set(numbers)) > 2

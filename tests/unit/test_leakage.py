@@ -38,6 +38,7 @@ def test_the_nearest_is_of_the_same_volume_if_there_is_one_and_else_the_most_ali
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (3, 8, 8)).astype(np.uint8)
     train = [row("1_t2", 2, "train"), row("1_t2", 7, "train"), row("2_t2", 6, "train")]
-    assert leakage.nearest(row("1_t2", 6, "test"), images[2], train, images) == 1
     brighter = (images[2] // 2 + 90).astype(np.uint8)  # alike but for brightness and contrast
-    assert leakage.nearest(row("3_t2", 6, "test"), brighter, train, images) == 2
+    known, (same, alike) = leakage.scaled(images), leakage.scaled(np.stack([images[2], brighter]))
+    assert leakage.nearest(row("1_t2", 6, "test"), same, train, known) == 1
+    assert leakage.nearest(row("3_t2", 6, "test"), alike, train, known) == 2

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -190,3 +191,5 @@ def test_grids_that_differ_are_told_apart(stored):
     assert same.differs(same) is None
     moved = volumes.Geometry(same.size, (4.0, 0.5, 0.8), same.origin, same.direction)
     assert same.differs(moved) == "spacing"
+    wide = volumes.Geometry((20, 1168, 3682), same.spacing, same.origin, same.direction)
+    assert wide.differs(replace(wide, size=(20, 1169, 3682))) == "size"

@@ -12,7 +12,7 @@ def main(snakemake):
     from lumbarflow.report.notes import NOTES
 
     settings = snakemake.params.settings
-    ours = {Path(path).stem: pd.read_csv(path) for path in snakemake.input.tables}
+    ours = {Path(path).stem: results.read_table(path) for path in snakemake.input.tables}
     printed = {name: published.read(name) for name in ("table1", "table2", "table3")}
     overview = [pd.read_csv(path, dtype=str) for path in snakemake.input.overview]
     found = results.by_sequence(snakemake.input.images)

@@ -6,8 +6,6 @@ from lumbarflow.job import run
 def main(snakemake):
     from pathlib import Path
 
-    import pandas as pd
-
     from lumbarflow.report import publish, results, tables
     from lumbarflow.report.notes import NOTES
 
@@ -15,7 +13,7 @@ def main(snakemake):
     tested = [(path, results.where(path)) for path in snakemake.input.images]
     tested += [(path, results.where(Path(path).parents[1])) for path in snakemake.input.across]
     for path, (experiment, trained_on) in tested:
-        images = pd.read_csv(path)
+        images = results.read_table(path)
         images = images[images["grid"] == evaluation[experiment]["grid"]]
         runs += [(experiment, trained_on, *group) for group in images.groupby("sequence", sort=False)]
     publish.write(tables.across(runs), Path(snakemake.output[0]).with_suffix(""), *NOTES["cross_sequence"])

@@ -8,7 +8,7 @@ def main(snakemake):
     from lumbarflow.data import survey, volumes
 
     params = snakemake.params
-    row = survey.describe(*(volumes.read(params[kind]["path"]) for kind in ("image", "mask")))
+    row = survey.describe(*(volumes.read(**params[kind]) for kind in ("image", "mask")))
     row |= {"volume": snakemake.wildcards.volume, "patient": params.patient, "sequence": params.sequence}
     row["corrected"] = bool(params.image["override"])
     files.write_csv(snakemake.output[0], [row], survey.DESCRIPTION)

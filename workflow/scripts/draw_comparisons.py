@@ -18,7 +18,7 @@ def main(snakemake):
     for experiment, frames in found.items():
         classes = dict(list(pd.concat(frames).groupby("class")))
         dice[experiment] = comparison.patient_scores(classes, "network")["dice"]
-    tables = [pd.read_csv(path) for path in snakemake.input.tables]
+    tables = [results.read_table(path) for path in snakemake.input.tables]
     ladder, leakage = (table[table["sequence"] == sequence] for table in tables)
     title = "Dice of each test patient, pooled over its slices on the network grid"
     drawn = {

@@ -18,13 +18,14 @@ def main(snakemake):
     rows, grid = files.read_csv(snakemake.input.split), (params.size, params.resize)
     folders = [Path(paths[0]).parent for paths in (snakemake.input.slices, snakemake.input.labels)]
     shares = leakage.shares(rows)
-    for known in shares:
-        if params.kind != "slice" and any(known[name] for name in leakage.NONE_BY_PATIENT):
-            raise DataError(f"{snakemake.input.split}: a split by patients leaks ({known}); delete it and run again")
+    for share in shares:
+        if params.kind != "slice" and any(share[name] for name in leakage.NONE_BY_PATIENT):
+            raise DataError(f"{snakemake.input.split}: a split by patients leaks ({share}); delete it and run again")
     train, test = ([row for row in rows if row["subset"] == subset] for subset in ("train", "test"))
     pictures, masks = batches.load_images(train, folders[0], *grid), batches.load_masks(train, folders[1], *grid)
     images, truths = batches.load_images(test, folders[0], *grid), batches.load_masks(test, folders[1], *grid)
-    copies = [masks[leakage.nearest(row, image, train, pictures)] for row, image in zip(test, images, strict=True)]
+    known, tested = leakage.scaled(pictures), leakage.scaled(images)
+    copies = [masks[leakage.nearest(row, image, train, known)] for row, image in zip(test, tested, strict=True)]
     entries, stacks = scoring.copied(test, copies, truths, params.tau)
     files.write_csv(snakemake.output.shares, shares, list(shares[0]))
     files.write_csv(snakemake.output.images, entries, evaluation.PER_IMAGE)

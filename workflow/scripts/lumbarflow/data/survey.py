@@ -1,4 +1,4 @@
-"""Describe one volume as stored, and count what a repair changed in one mask."""
+"""Describe one volume, and count what a repair changed in one mask."""
 
 import hashlib
 from typing import TYPE_CHECKING, Any

@@ -107,8 +107,10 @@ class Geometry:
         return tuple(self.size[stored] for stored, _ in self.axes())
 
     def differs(self, other: "Geometry", tolerance: float = 1e-3) -> str | None:
-        """Name of the first property in which two grids differ by more than `tolerance`, or None."""
-        for name in ("size", "spacing", "direction", "origin"):
+        """Name of the first property in which two grids differ by more than `tolerance` (sizes: at all), or None."""
+        if tuple(self.size) != tuple(other.size):
+            return "size"
+        for name in ("spacing", "direction", "origin"):
             if not np.allclose(getattr(self, name), getattr(other, name), rtol=tolerance, atol=tolerance):
                 return name
         return None

@@ -48,21 +48,23 @@ def shares(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [describe(name, [row for row in test if row["sequence"] == name]) for name in sequences]
 
 
+def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Each of the images [N, H, W] scaled to mean 0 and length 1, as float32 [N, H * W]: products are correlations."""
+    array = np.asarray(images, np.float32).reshape(len(images), -1)
+    array = array - array.mean(1, keepdims=True)
+    return array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-6)
+
+
 def nearest(
-    row: Mapping[str, Any], image: NDArray[np.uint8], train: Sequence[Mapping[str, Any]], images: NDArray[np.uint8]
+    row: Mapping[str, Any], image: NDArray[np.float32], train: Sequence[Mapping[str, Any]], images: NDArray[np.float32]
 ) -> int:
     """Index into `train` of the image whose mask the copying baseline, which learns nothing, takes.
 
     It is the nearest slice of the same volume; if training has none of this volume, the most similar
-    image (mean squared difference of uint8 [N, H, W], each scaled to mean 0 and standard deviation 1).
+    image, by the correlation of grey values. image: of the test [H * W]; images: of training [N, H * W], both from
+    `scaled`, once for all.
     """
     same = [k for k, other in enumerate(train) if other["volume"] == row["volume"]]
     if same:
         return min(same, key=lambda k: abs(int(train[k]["index"]) - int(row["index"])))
-
-    def scaled(array: NDArray[Any]) -> NDArray[np.float32]:
-        array = np.asarray(array, np.float32).reshape(len(array), -1)
-        array = array - array.mean(1, keepdims=True)
-        return array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-6)
-
-    return int(np.argmax(scaled(images) @ scaled(image[None])[0]))
+    return int(np.argmax(images @ image))

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from .. import CLASSES
-from ..measures.intervals import intervals
+from ..measures.intervals import holm, intervals, paired_test
 from .tables import AGGREGATIONS, FOREGROUND, METRICS, aggregate, class_interval, class_scores, left_out, patient_sums
 
 Settings = Mapping[str, Any]
@@ -38,7 +38,7 @@ def _on(images: pd.DataFrame, grid: str) -> pd.DataFrame:
 
 
 def interval_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """95% bootstrap intervals over the test patients for Table 2's cells, as each experiment aggregates them.
+    """95% intervals over the test patients for Table 2's cells, as each experiment aggregates them.
 
     runs: [(experiment, sequence, evaluation settings, metrics)]; folds and seeds are pooled.
     """
@@ -173,18 +173,19 @@ def patient_scores(classes: Classes, grid: str) -> dict[str, pd.DataFrame]:
     }
 
 
-def _mean_interval(values: ArrayLike) -> tuple[float, float, float, int]:
+def _mean_interval(values: ArrayLike, scale: str) -> tuple[float, float, float, int]:
     """(mean, low, high, number) of values, one per patient, without NaN."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     if not len(known):
         return np.nan, np.nan, np.nan, 0
-    low, high = intervals(lambda drawn: {"mean": drawn["x"].mean(-1)}, {"x": known})["mean"]
+    low, high = intervals(lambda drawn: {"mean": drawn["x"].mean(-1)}, {"x": known}, scale)["mean"]
     return known.mean(), low, high, len(known)
 
 
 def ablation(runs: Iterable[Run], baseline: str, splits: Mapping[str, str]) -> pd.DataFrame:
-    """Each experiment against the baseline: differences of the same patients' scores, with a 95% interval.
+    """Each experiment against the baseline: differences of the same patients' scores, with a 95% interval and a
+    paired test, its p corrected for the number of tests in the table.
 
     splits: {experiment: kind of split}. Scores are on the network grid, where every experiment has them. Patients who
     are in the test set of only one of the two are left out.
@@ -199,17 +200,19 @@ def ablation(runs: Iterable[Run], baseline: str, splits: Mapping[str, str]) -> p
             both = frame.index.intersection(base[metric].index)
             for name in (*FOREGROUND, "mean"):
                 pairs = frame.loc[both, name] - base[metric].loc[both, name]
-                mean, low, high, number = _mean_interval(pairs)
+                mean, low, high, number = _mean_interval(pairs, "difference")
                 row: Row = {"sequence": sequence, "class": name, "experiment": experiment, "baseline": baseline}
                 row |= {"metric": metric, "difference": mean, "low": low, "high": high, "patients": number}
-                known = low <= high
-                row["verdict"] = "no telling" if not known or low <= 0 <= high else ("higher" if mean > 0 else "lower")
-                rows.append({**row, "split": splits[experiment]})
-    return pd.DataFrame(rows, columns=ABLATION)
+                rows.append({**row, "p": paired_test(pairs), "split": splits[experiment]})
+    frame = pd.DataFrame(rows, columns=ABLATION)
+    frame["p corrected"] = holm(frame["p"].astype(float).tolist())
+    frame["verdict"] = np.where(frame["difference"].astype(float) > 0, "higher", "lower")
+    frame.loc[~(frame["p corrected"].astype(float) < 0.05), "verdict"] = "no telling"
+    return frame
 
 
 ABLATION = ["sequence", "class", "experiment", "baseline", "metric", "difference", "low", "high", "patients"]
-ABLATION += ["verdict", "split"]
+ABLATION += ["p", "p corrected", "verdict", "split"]
 SUBGROUPS = ["sequence", "experiment", "by", "group", "patients", *FOREGROUND, "mean", "low", "high"]
 
 
@@ -247,7 +250,7 @@ def subgroups(runs: Iterable[Run], overview: pd.DataFrame | None) -> pd.DataFram
             group = pd.Series({patient: groups.get((volume_of[patient], by)) for patient in dice.index}).dropna()
             for value, members in sorted(group.groupby(group).groups.items()):
                 part = dice.loc[members]
-                mean, low, high, number = _mean_interval(part["mean"])
+                mean, low, high, number = _mean_interval(part["mean"], "share")
                 row = {"sequence": sequence, "experiment": experiment, "by": by, "group": value, "patients": number}
                 rows.append({**row, **part[list(FOREGROUND)].mean(), "mean": mean, "low": low, "high": high})
     return pd.DataFrame(rows, columns=SUBGROUPS)

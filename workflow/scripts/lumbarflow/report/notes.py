@@ -36,7 +36,8 @@ NOTES = {
     ),
     "intervals": (
         "95% intervals of Table 2",
-        "Percentile bootstrap over the test patients, 2000 draws. For a split of slices the patients are no sample of "
+        "Student's t over the test patients, with the jackknife's standard error, on the logit scale (ASD: logarithm); "
+        "none for fewer than 6 patients. For a split of slices the patients are no sample of "
         "new patients, so its interval says nothing about them.",
     ),
     "variants": (
@@ -56,13 +57,15 @@ NOTES = {
     ),
     "ablation": (
         "Ablation: each experiment against the baseline",
-        "Mean difference over the patients that both were tested on, with a 95% bootstrap interval; dice: pooled over "
+        "Mean difference over the patients that both were tested on, with a 95% interval (Student's t; none for fewer "
+        "than 6 patients), and Wilcoxon's signed-rank test, its p corrected for the number of tests in this table "
+        "(Holm); the verdict is by that, below 0.05. dice: pooled over "
         "a patient's slices, asd in px, on the network grid. An experiment with a split of slices had these patients "
         "in training.",
     ),
     "subgroups": (
         "Subgroups of patients",
-        "Dice pooled over a patient's slices, mean over the patients of the group; interval: 95%, bootstrap, of the "
+        "Dice pooled over a patient's slices, mean over the patients of the group; interval: 95%, of the "
         "mean over classes. Groups of a few patients show where to look, not what is so.",
     ),
     "paper_comparison": (
@@ -82,7 +85,8 @@ NOTES = {
     ),
     "volumes": (
         "Volumes",
-        "As stored. Hidden: labels of vertebrae that a viewer shows as black. Corrected: by config.overrides.",
+        "As stored, and where `corrected`, with what config.overrides says of the header. "
+        "Hidden: labels of vertebrae that a viewer shows as black.",
     ),
     "apta_fidelity": (
         "What APTA costs",

@@ -17,6 +17,17 @@ Key = tuple[str, str]  # experiment, tested sequence
 TABLES = ("metrics", "metrics_stack", "metrics_3d", "metrics_instances", "copied", "copied_stack", "leakage")
 
 
+NAMES = ("patient", "volume", "sequence", "experiment", "experiments", "class")  # columns that hold text
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A table of this workflow. Names stay text: patient 007, and a sequence called NA."""
+    columns = pd.read_csv(path, nrows=0).columns
+    text = {name: str for name in columns if name in NAMES}
+    missing = {name: [""] for name in columns if name not in text}
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing)
+
+
 @dataclass
 class Results:
     """Input of tables.py.
@@ -47,7 +58,7 @@ def where(metrics: str | Path) -> tuple[str, str]:
 def by_sequence(metrics: Iterable[str | Path]) -> Iterable[tuple[str, str, pd.DataFrame]]:
     """(experiment, tested sequence, rows of metrics.csv) of each training."""
     for path in metrics:
-        for sequence, images in pd.read_csv(path).groupby("sequence", sort=False):
+        for sequence, images in read_table(path).groupby("sequence", sort=False):
             yield where(path)[0], str(sequence), images
 
 
@@ -55,7 +66,7 @@ def stacks(paths: Iterable[str]) -> dict[Key, pd.DataFrame]:
     """Rows of all metrics_stack.csv of each experiment and tested sequence; none where no stack was scored."""
     found: dict[Key, list[pd.DataFrame]] = {}
     for path in paths:
-        for sequence, rows in pd.read_csv(path).groupby("sequence", sort=False):
+        for sequence, rows in read_table(path).groupby("sequence", sort=False):
             found.setdefault((where(path)[0], str(sequence)), []).append(rows)
     return {key: pd.concat(parts) for key, parts in found.items()}
 
@@ -68,13 +79,13 @@ def manifests(
     for path, names in zip(paths, experiments, strict=True):
         *_, slices, labels, name, file = Path(path).parts
         recipes = {"slices": slices, "labels": labels, "filter": name}
-        found.append((recipes, Path(file).stem, names, pd.read_csv(path)))
+        found.append((recipes, Path(file).stem, names, read_table(path)))
     return found
 
 
 def ceiling(paths: Iterable[str]) -> dict[Key, pd.DataFrame]:
     """Rows of the ceiling of each volume, as Results.instances."""
-    rows = pd.concat([pd.read_csv(path) for path in paths]).assign(training="")
+    rows = pd.concat([read_table(path) for path in paths]).assign(training="")
     return {(CEILING, str(sequence)): part for sequence, part in rows.groupby("sequence", sort=False)}
 
 
@@ -84,7 +95,7 @@ def read(metrics: Iterable[str], evaluation: Mapping[str, Settings]) -> Results:
     parts: dict[str, dict[Key, list[pd.DataFrame]]] = {"in_3d": {}, "instances": {}, "shares": {}}
     for path in metrics:
         folder, (experiment, trained_on) = Path(path).parent, where(path)
-        frames = {name: dict(list(pd.read_csv(folder / f"{name}.csv").groupby("sequence"))) for name in TABLES}
+        frames = {name: dict(list(read_table(folder / f"{name}.csv").groupby("sequence"))) for name in TABLES}
         model = {**files.read_json(folder / "model.json"), "trained_on": trained_on}
         for sequence, images in frames["metrics"].items():
             key, settings = (experiment, str(sequence)), evaluation[experiment]

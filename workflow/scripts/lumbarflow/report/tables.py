@@ -156,8 +156,12 @@ def left_out(images: pd.DataFrame) -> dict[str, float]:
 
 
 def class_interval(images: pd.DataFrame, settings: Settings) -> dict[str, tuple[float, float]]:
-    """95% bootstrap intervals over patients of class_scores' metrics: {metric: (low, high)}."""
-    return intervals(lambda sums: _chosen(aggregate(sums, settings["aggregation"]), settings), patient_sums(images))
+    """95% intervals over patients of class_scores' metrics: {metric: (low, high)}."""
+    return intervals(
+        lambda sums: _chosen(aggregate(sums, settings["aggregation"]), settings),
+        patient_sums(images),
+        {metric: "length" if metric == "asd" else "share" for metric in METRICS},
+    )
 
 
 def how(settings: Settings) -> str:
