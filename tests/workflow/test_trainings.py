@@ -128,12 +128,13 @@ def test_a_model_says_how_it_came_about(tiny_run):
     about = files.read_json(folder / "model.json")
     assert about["inputs"] == {"split.csv": files.sha256((folder / "split.csv").read_bytes())}
     assert (about["device"], about["precision"], about["seed"]) == ("cpu", "float32", 1)
+    assert about["slices"]["window"] == "volume"  # a new scan must be cut in the same way
     assert {"python", "keras", "tensorflow", "numpy", "backend"} <= set(about["versions"])
     history = rows(folder / "history.csv")
     assert [row["test_accuracy"] for row in history[:-1]] == [""] * (len(history) - 1)
     assert float(history[-1]["test_accuracy"]) == pytest.approx(about["test"]["accuracy"])
     log = log_of_training(tiny_run)
-    for words in ("images/s", "peak memory", "tensorflow on cpu"):
+    for words in ("images/s", "peak memory", "tensorflow on cpu", "lumbarflow 0.1.0"):
         assert words in log
 
 

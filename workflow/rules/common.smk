@@ -88,8 +88,12 @@ def get_stored_masks(wildcards):
     return {volume: VOLUMES[volume]["stored"]["mask"] for volume in get_volumes(wildcards)}
 
 
+def get_slice_recipe(wildcards):
+    return config["slices"][EXPERIMENTS[wildcards.experiment]["slices"]]
+
+
 def get_canvas_size(wildcards):
-    return config["slices"][EXPERIMENTS[wildcards.experiment]["slices"]]["size"]
+    return get_slice_recipe(wildcards)["size"]
 
 
 onstart:

@@ -71,5 +71,6 @@ rule train:
         augmentation=lookup("{experiment}/augmentation", within=EXPERIMENTS),
         training=lookup("{experiment}/training", within=EXPERIMENTS),
         device=config["device"],
+        slices=get_slice_recipe,
     script:
         "../scripts/train.py"

@@ -34,10 +34,12 @@ def main(snakemake):
     volumes.mkdir(parents=True, exist_ok=True)
     rows = []
     for volume, group in segmentation.tested(groups, params.kind).items():
-        rows += segmenter.write_pictures(group, pictures)
+        said, truths = segmenter.segment(group)
+        rows += segmenter.write_pictures(group, said, truths, pictures)
         if params.kind != "slice":
             source = files.read_csv(tables[volume])
-            segmenter.write_volume(group, source, params.prediction["views"], smallest, volumes / f"{volume}.mha")
+            views, path = params.prediction["views"], volumes / f"{volume}.mha"
+            segmenter.write_volume(group, said, source, views, smallest, path)
     files.write_csv(snakemake.output.table, rows, list(rows[0]))
 
 

@@ -26,6 +26,7 @@ def main(snakemake):
         Path(snakemake.input.labels[0]).parent,
         experiment.resume_file(states, settings, params.code, split),
     )
+    about["slices"] = params.slices
     about["inputs"] = {"split.csv": files.sha256(split.read_bytes())}
     files.write_csv(snakemake.output.history, history, training.HISTORY)
     files.write_json(snakemake.output.about, about)

@@ -4,9 +4,11 @@ import errno
 import logging
 import os
 import platform
+import re
 import resource
 import select
 import shlex
+import subprocess
 import sys
 import threading
 import time
@@ -71,9 +73,25 @@ def end_with(process: int | None) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def software() -> str:
+    """Version of this software, and its commit where it runs from a clone."""
+    root = Path(__file__).resolve().parents[3]
+    stated = re.search(r"^version: (.+)$", (root / "CITATION.cff").read_text(encoding="utf-8"), re.M)
+    name = f"lumbarflow {stated[1] if stated else 'of unknown version'}"
+    if not (root / ".git").exists():  # a copy; or a folder within another project's clone
+        return f"{name}, no clone"
+    asked = ("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        said = subprocess.run(asked, capture_output=True, encoding="utf-8", timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return f"{name}, commit unknown: no git here"
+    return f"{name}, commit {said.stdout.strip() or 'unknown'}"
+
+
 def _log_circumstances(log: logging.Logger, snakemake: Any, command: str) -> None:
     log.info("rule %s, wildcards %s, %d threads", snakemake.rule, dict(snakemake.wildcards), snakemake.threads)
     log.info("command %s", command)
+    log.info("%s", software())
     log.info(
         "in %s, Python %s on %s, process %d", os.getcwd(), platform.python_version(), platform.platform(), os.getpid()
     )

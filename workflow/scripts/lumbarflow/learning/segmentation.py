@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +19,8 @@ from . import batches, prediction
 
 if TYPE_CHECKING:
     import keras
+
+PLANES = 8  # segmented at one time: as many as the network takes in a batch
 
 Row = Mapping[str, str]
 # columns of the split that predictions.csv repeats
@@ -64,17 +66,24 @@ class Segmenter:
         truths = batches.load_masks(group, self.label_folder, *self.grid)
         return prediction.probabilities(self.model, images, self.settings["normalisation"]), truths
 
-    def on_source(self, group: Sequence[Row], source: Sequence[Row], views: int) -> NDArray[np.float32]:
-        """Class probabilities [N, H, W, 4] on the source planes: the mean of the predictions on views x views
-        grids, shifted by less than a pixel. source: the rows of the volume's slice table."""
-        total: Any = 0
+    def on_source(
+        self, group: Sequence[Row], source: Sequence[Row], views: int, known: NDArray[np.float32]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Class probabilities [H, W, 4] on each source plane: the mean of the predictions on views x views grids,
+        shifted by less than a pixel. source: the rows of the volume's slice table; known: what `segment` said, which
+        is the prediction where there is one view. Plane by plane, since those of a whole volume take gigabytes."""
         offsets = prediction.offsets(views)
-        for offset in offsets:
-            images = prediction.load_view(group, self.slice_folder, *self.grid, offset)
-            said = prediction.probabilities(self.model, images, self.settings["normalisation"])
-            pairs = zip(said, source, strict=True)
-            total = total + np.stack([prediction.on_source(p, row, self.canvas_size, offset) for p, row in pairs])
-        return total / len(offsets)
+        for start in range(0, len(group), PLANES):
+            part = slice(start, start + PLANES)
+            said = [known[part]]
+            if views > 1:
+                pictures = (prediction.load_view(group[part], self.slice_folder, *self.grid, each) for each in offsets)
+                said = [prediction.probabilities(self.model, p, self.settings["normalisation"]) for p in pictures]
+            for number, row in enumerate(source[part]):
+                total: Any = 0
+                for p, offset in zip(said, offsets, strict=True):
+                    total = total + prediction.on_source(p[number], row, self.canvas_size, offset)
+                yield total / len(offsets)
 
     def validate(self, group: Sequence[Row], source: Row) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Any] | None:
         """Predicted and true classes [N, H, W] of a validation volume on the network grid, and its spacing in
@@ -86,10 +95,12 @@ class Segmenter:
         spacing = prediction.network_spacing(source, spacing, self.canvas_size, self.grid[0])
         return prediction.decide(p), truths, spacing
 
-    def write_pictures(self, group: Sequence[Row], folder: Path) -> list[dict[str, Any]]:
-        """Write class masks (arg-max, and p > 0.5) of split rows as PNG; return their rows of predictions.csv."""
+    def write_pictures(
+        self, group: Sequence[Row], p: NDArray[np.float32], truths: NDArray[np.uint8], folder: Path
+    ) -> list[dict[str, Any]]:
+        """Write class masks (arg-max, and p > 0.5) of split rows as PNG; return their rows of predictions.csv.
+        p, truths: from `segment`."""
         rows = []
-        p, truths = self.segment(group)
         for row, probability, truth in zip(group, p, truths, strict=True):
             entry: dict[str, Any] = {key: row[key] for key in KEPT}
             entry["scored"] = row["subset"] == "test"
@@ -102,10 +113,16 @@ class Segmenter:
         return rows
 
     def write_volume(
-        self, group: Sequence[Row], source: Sequence[Row], views: int, smallest: Mapping[str, float], path: Path
+        self,
+        group: Sequence[Row],
+        p: NDArray[np.float32],
+        source: Sequence[Row],
+        views: int,
+        smallest: Mapping[str, float],
+        path: Path,
     ) -> None:
         """Write the class masks of a whole volume on its stored grid, without connected components
-        below `smallest` {class: mm3}."""
-        planes = [prediction.decide(q) for q in self.on_source(group, source, views)]
+        below `smallest` {class: mm3}. p: from `segment`."""
+        planes = [prediction.decide(q) for q in self.on_source(group, source, views, p)]
         geometry = volumes.Geometry(**json.loads(source[0]["geometry"]))
         volumes.write(path, prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest), geometry)
