@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lumbarflow import CLASSES
 from lumbarflow.measures import evaluation
-from lumbarflow.report import comparison, published, results, table3, tables
+from lumbarflow.report import comparison, frames, publish, published, table3, tables
 
 SOUND = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "patients"}
 
@@ -185,12 +185,21 @@ def test_the_papers_rows_against_its_formulas():
     assert audit[audit["table"] == "3"]["holds"].all()
 
 
+@pytest.mark.parametrize("columns", [comparison.ABLATION, ["sequence"]])
+def test_a_table_without_rows_says_so(tmp_path, columns):
+    empty = comparison.ablation([], "sound", {}) if columns is comparison.ABLATION else pd.DataFrame(columns=columns)
+    publish.write(empty, tmp_path / "table", "Title", "A note.")
+    for ending in ("md", "html"):
+        assert "No rows" in (tmp_path / f"table.{ending}").read_text(encoding="utf-8")
+    assert (tmp_path / "table.csv").read_text(encoding="utf-8").strip().split(",") == list(empty.columns)
+
+
 def test_names_stay_text(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text(
         "patient,volume,sequence,index,dice,asd\n007,007_NA,NA,1,0.5,\n10,10_NA,NA,2,,inf\n", encoding="utf-8"
     )
-    table = results.read_table(path)
+    table = frames.read_table(path)
     assert table["patient"].tolist() == ["007", "10"]
     assert table["sequence"].tolist() == ["NA", "NA"]
     assert table["index"].tolist() == [1, 2]

@@ -8,11 +8,11 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow.report import comparison, publish, published, results
+    from lumbarflow.report import comparison, frames, publish, published, results
     from lumbarflow.report.notes import NOTES
 
     settings = snakemake.params.settings
-    ours = {Path(path).stem: results.read_table(path) for path in snakemake.input.tables}
+    ours = {Path(path).stem: frames.read_table(path) for path in snakemake.input.tables}
     printed = {name: published.read(name) for name in ("table1", "table2", "table3")}
     overview = [pd.read_csv(path, dtype=str) for path in snakemake.input.overview]
     found = results.by_sequence(snakemake.input.images)

@@ -6,14 +6,14 @@ from lumbarflow.job import run
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import publish, results, tables
+    from lumbarflow.report import frames, publish, results, tables
     from lumbarflow.report.notes import NOTES
 
     runs, evaluation = [], snakemake.params.evaluation
     tested = [(path, results.where(path)) for path in snakemake.input.images]
     tested += [(path, results.where(Path(path).parents[1])) for path in snakemake.input.across]
     for path, (experiment, trained_on) in tested:
-        images = results.read_table(path)
+        images = frames.read_table(path)
         images = images[images["grid"] == evaluation[experiment]["grid"]]
         runs += [(experiment, trained_on, *group) for group in images.groupby("sequence", sort=False)]
     publish.write(tables.across(runs), Path(snakemake.output[0]).with_suffix(""), *NOTES["cross_sequence"])

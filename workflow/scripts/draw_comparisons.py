@@ -8,17 +8,17 @@ def main(snakemake):
 
     import pandas as pd
 
-    from lumbarflow.report import charts, comparison, figures, results
+    from lumbarflow.report import charts, comparison, figures, frames, results
 
     sequence, found = snakemake.wildcards.tested, {}
     for experiment, tested, images in results.by_sequence(snakemake.input.images):
         if tested == sequence:
             found.setdefault(experiment, []).append(images)
     dice = {}
-    for experiment, frames in found.items():
-        classes = dict(list(pd.concat(frames).groupby("class")))
+    for experiment, parts in found.items():
+        classes = dict(list(pd.concat(parts).groupby("class")))
         dice[experiment] = comparison.patient_scores(classes, "network")["dice"]
-    tables = [results.read_table(path) for path in snakemake.input.tables]
+    tables = [frames.read_table(path) for path in snakemake.input.tables]
     ladder, leakage = (table[table["sequence"] == sequence] for table in tables)
     title = "Dice of each test patient, pooled over its slices on the network grid"
     drawn = {

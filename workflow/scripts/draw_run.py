@@ -7,14 +7,14 @@ def main(snakemake):
     from pathlib import Path
 
     from lumbarflow import files
-    from lumbarflow.report import figures, pictures, results
+    from lumbarflow.report import figures, frames, pictures
 
     about, names = files.read_json(snakemake.input.about), snakemake.wildcards
     stems = {name: Path(paths[0]).with_suffix("") for name, paths in snakemake.output.items()}
     network, split = about["settings"]["network"], about["settings"]["split"]
     name = f"{names.experiment}, {names.sequence}, fold {names.fold}"
     validation = "validation (= test!)" if split["validation"] == "test" else "validation"
-    figure = figures.curves(results.read_table(snakemake.input.history), about["best_epoch"], name, validation)
+    figure = figures.curves(frames.read_table(snakemake.input.history), about["best_epoch"], name, validation)
     figures.save(figure, stems["curves"])
 
     (height, width), canvas = network["image_size"], snakemake.params.canvas_size
@@ -22,7 +22,7 @@ def main(snakemake):
     folders = [Path(paths[0]).parent for paths in (snakemake.input.slices, snakemake.input.labels)]
     classes = Path(snakemake.input.predictions).with_suffix("") / "classes"
     predicted = pictures.Predicted(files.read_csv(snakemake.input.split), network, *folders, classes)
-    ranked = pictures.rank(results.read_table(snakemake.input.images))
+    ranked = pictures.rank(frames.read_table(snakemake.input.images))
     examples = predicted.quartiles(ranked)
     figures.save(figures.overlays(examples, name, aspect), stems["overlays"])
     caption, _, *masks = examples[2]

@@ -6,13 +6,13 @@ from lumbarflow.job import run
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import audit, publish, results
+    from lumbarflow.report import audit, frames, publish
     from lumbarflow.report.notes import NOTES
 
     found = []
     for path in snakemake.input.tables:
         *_, slices, labels, file = Path(path).parts
-        found.append(({"slices": slices, "labels": labels}, Path(file).stem, results.read_table(path)))
+        found.append(({"slices": slices, "labels": labels}, Path(file).stem, frames.read_table(path)))
     publish.write(audit.fidelity(found), Path(snakemake.output[0]).with_suffix(""), *NOTES["apta_fidelity"])
 
 

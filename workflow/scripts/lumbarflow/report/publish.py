@@ -18,7 +18,9 @@ def write(frame: pd.DataFrame, stem: str | Path, title: str, note: str) -> None:
     frame = frame.reset_index(drop=True)
     with replacing(f"{stem}.csv") as path:
         frame.map(format_number).to_csv(path, index=False, lineterminator="\n")
-    shown = frame.apply(_column).rename(columns=HEADS)
+    shown = frame.apply(_column).astype("str").rename(columns=HEADS)
+    if not len(frame):
+        note = f"No rows: this run holds nothing to compare here. {note}"
     with replacing(f"{stem}.md") as path:
         text = shown.map(lambda cell: cell.replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)
         path.write_text(f"**{title}**\n\n{text}\n\n{note}\n", encoding="utf-8")
