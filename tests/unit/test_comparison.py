@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumbarflow import CLASSES
@@ -28,6 +28,7 @@ def metrics_of(seed, patients=4, images=3, noise=0.1):
     return pd.DataFrame(rows)
 
 
+@settings(max_examples=25)  # each makes twelve pictures
 @given(st.integers(0, 1000))
 def test_aggregations_equal_plain_means(seed):
     images = metrics_of(seed)

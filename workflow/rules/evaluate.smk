@@ -59,7 +59,7 @@ rule structures:
 
 
 rule ceiling:
-    """Score a perfect class mask once its structures are told apart: no network gets above that."""
+    """Score a perfect class mask once its structures are told apart: what it lacks, telling them apart has cost."""
     input:
         get_volume("files", "mask"),
     output:

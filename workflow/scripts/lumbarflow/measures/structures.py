@@ -278,10 +278,10 @@ def _unseen(
 ) -> Points:
     """Where the body above the highest disc would be, if the volume ends there: its arch hangs down into the volume.
     No points where that body is seen, or no disc."""
-    top = np.argwhere(bodies == bodies.max()) * lengths
     numbers = range(1, int(discs.max()) + 1)
-    if not len(numbers) or not bodies.any() or bodies.max() == MOST:
+    if not len(numbers) or bodies.max() in (0, MOST):
         return np.empty((0, 3))
+    top = np.argwhere(bodies == bodies.max()) * lengths
     centres = np.array(ndimage.center_of_mass(discs > 0, discs, numbers)) * lengths
     if _along(centres[-1:], canal)[0] < np.median(_along(top, canal)):
         return np.empty((0, 3))

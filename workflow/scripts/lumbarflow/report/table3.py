@@ -114,7 +114,7 @@ def _instance_rows(system: str, structures: pd.DataFrame, ceiling: bool) -> list
             row |= {"data": "all volumes" if ceiling else "this run's test set"}
             row["source"] = "structures; cases: volumes" if name == "all" else f"structures, {found}; cases: volumes"
             if ceiling:
-                row["source"] = "a perfect class mask, its structures told apart: no network gets above it"
+                row["source"] = "a perfect class mask, its structures told apart: the rest is lost there"
             rows.append(row)
     return rows
 
