@@ -18,6 +18,9 @@ demo: install
 	@$(BIN)/snakemake --cores $(CORES) --quiet rules host reason
 	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables results/figures workflow/report -newer results/report.html -print -quit)" ]; \
 	then $(BIN)/snakemake --cores $(CORES) --report results/report.html --quiet; fi
+	@$(BIN)/snakemake package --cores $(CORES) --quiet rules host reason
+	@$(BIN)/snakemake segment --cores $(CORES) --quiet rules host reason \
+	  --config scans=phantom model=results/models/sound/t2_SPACE.zip viewer=true
 	@$(BIN)/python workflow/scripts/show.py results
 
 install: $(INSTALLED)

@@ -18,6 +18,8 @@ include: "workflow/rules/audit.smk"  # the dataset and its defects, what APTA co
 include: "workflow/rules/train.smk"  # 5, 6 split and training
 include: "workflow/rules/evaluate.smk"  # 7, 8 prediction and metrics
 include: "workflow/rules/report.smk"  # 9 tables and figures
+include: "workflow/rules/models.smk"  # trained models as files
+include: "workflow/rules/scans.smk"  # new scans, segmented by such files
 include: "workflow/rules/wildcards.smk"  # what their names look like
 
 

@@ -23,7 +23,7 @@ import extract_slices
 import numpy as np
 import SimpleITK as sitk
 
-from lumbarflow.data import phantom, volumes
+from lumbarflow.data import phantom, volumes, writing
 from lumbarflow.images import slices
 
 cv2.setNumThreads(1)
@@ -70,7 +70,7 @@ def make(path):
     planes = [slices.resize(image[k * len(image) // 154], (640, 512), "linear") for k in range(154)]
     array = np.stack(planes) + np.random.default_rng(0).integers(0, 9, (154, 1, 1), np.int16)
     cosines = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-    volumes.write(
+    writing.write(
         path, array.astype(np.int16), volumes.Geometry((154, 512, 640), (1.0, 0.47, 0.47), (0, 0, 0), cosines)
     )
 

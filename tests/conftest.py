@@ -111,7 +111,9 @@ class Workflow:
             *(*arguments, "--snakefile", self.source / "Snakefile", "--directory", self.folder),
             *("--workflow-profile", self.source / "profiles/default", "--cores", "2", "--resources", "gpu=1"),
         ]
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        # as on a user's machine: jobs find the library compiled, and not by the path of the tests
+        without = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+        environment = {name: value for name, value in os.environ.items() if name not in without}
         environment.setdefault("NUMBA_CACHE_DIR", str(self.compiled))
         if not (before or env or options):
             return forked.Run(arguments, self.source, environment)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 from lumbarflow import DataError
-from lumbarflow.data import dataset, volumes
+from lumbarflow.data import dataset, dicom, nifti, volumes  # noqa: F401  readers, before memory is limited
 
 SHEET = b"volume,patient,sequence,image,mask,subset\na,1,t1,a.mha,b.mha,training\nb,2,t2,c.mha,d.mha,validation\n"
 PIECES = [
@@ -49,6 +49,11 @@ def write_originals(folder):
     for name, packed in (("a.mha", True), ("b.mha", False), ("c.mhd", False), ("d.nii", False), ("e.nii.gz", True)):
         sitk.WriteImage(image, str(folder / name), packed)
         yield name, (folder / name).read_bytes()
+    sitk.WriteImage(image[:, :, 0], str(folder / "f.dcm"))
+    yield "f.dcm", (folder / "f.dcm").read_bytes()
+
+
+LEAST = 200  # files to try, however slow the machine is: one seed
 
 
 def main(what, seconds, folder):
@@ -68,7 +73,7 @@ def main(what, seconds, folder):
     @settings(**options, suppress_health_check=list(HealthCheck))
     @given(mutations(originals, 420))
     def drive(mutated):
-        if time.monotonic() > ends:
+        if time.monotonic() > ends and counts[0] > LEAST:
             return
         name, content = mutated
         path = folder / f"m{name}"
@@ -84,7 +89,7 @@ def main(what, seconds, folder):
         faulthandler.cancel_dump_traceback_later()
 
     number = 0
-    while time.monotonic() < ends:
+    while time.monotonic() < ends or counts[0] <= LEAST:
         seed(number)(drive)()
         number += 1
     print(*counts)

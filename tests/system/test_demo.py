@@ -2,8 +2,11 @@
 
 import csv
 
+import numpy as np
 import pytest
 from conftest import Workflow
+
+from lumbarflow.data import labels, phantom, volumes
 
 pytestmark = pytest.mark.system
 
@@ -29,3 +32,20 @@ def test_sound_learns_the_phantom_and_released_looks_better_than_it_is(demo):
 
 def test_a_second_run_does_nothing(demo):
     assert "Nothing to be done" in demo(*demo.options).stdout
+
+
+def test_it_ends_by_segmenting_new_scans(demo):
+    """By the network that it trained, packaged: patients that are in no dataset."""
+    sequence = "t2_SPACE" if "t2_SPACE" in demo.sequences else demo.sequences[0]
+    demo("package", *demo.options)
+    model = f"model=results/models/sound/{sequence}.zip"
+    demo("segment", *demo.options, "scans=phantom", model, "viewer=true")
+    folder = demo.results / "segmentations"
+    with (folder / "summary.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["failed"] for row in csv.DictReader(file)] == ["", ""]
+    for number in (1, 2):
+        found = volumes.read(folder / f"new-{number}" / "classes.mha").array
+        truth = labels.lut(phantom.make_volume(1, phantom.NEW + number - 1, sequence)[1])
+        for k in (1, 2, 3):
+            both = np.count_nonzero((found == k) & (truth == k))
+            assert 2 * both / ((found == k).sum() + (truth == k).sum()) >= 0.6, (number, k)

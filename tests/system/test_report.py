@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lumbarflow.application import viewer
+from lumbarflow.data import phantom
+
 pytestmark = pytest.mark.system
 
 
@@ -72,7 +75,7 @@ window.addEventListener('load', async () => {
       const item = {};
       for (const image of [...document.querySelectorAll('#app img')].filter(e => !e.closest('nav')))
         item.image = [image.naturalWidth, spread(image)];
-      for (const frame of document.querySelectorAll('#app iframe')) item.table = frame.src;
+      for (const frame of document.querySelectorAll('#app iframe')) item.page = frame.src;
       found[name].push(item);
     }
     document.querySelector('nav ol a').click();
@@ -100,7 +103,15 @@ def test_the_report_opens_and_so_does_everything_in_it(tiny_run, tiny_config, br
     page = browse(driven, "--dump-dom", "--virtual-time-budget=120000")
     result = noted(page)
     assert [name.partition(" (")[0] for name in result["found"]] == [
-        *("1 Tables", "2 Comparisons", "3 Training", "4 Segmentations", "5 Dataset", "6 What APTA changes"),
+        *(
+            "0 What was found",
+            "1 Tables",
+            "2 Comparisons",
+            "3 Training",
+            "4 Segmentations",
+            "5 Dataset",
+            "6 What APTA changes",
+        ),
     ]
     for name, items in result["found"].items():
         assert items, f"{name} is empty"
@@ -110,17 +121,19 @@ def test_the_report_opens_and_so_does_everything_in_it(tiny_run, tiny_config, br
                 assert item["image"][0] > 500
                 assert item["image"][1] > 50, f"{name}: a blank picture"
             else:
-                content = base64.b64decode(item["table"].partition("base64,")[2]).decode()
-                assert content.count("<tr>") > 1, f"{name}: a table without rows"
+                content = base64.b64decode(item["page"].partition("base64,")[2]).decode()
+                row = "<li>" if name.startswith("0") else "<tr>"
+                assert content.count(row) > 1, f"{name}: a page without rows"
     outside = [url for url in result["requests"] if not url.startswith(("data:", "blob:", "file:"))]
     assert not outside, outside
 
 
-# a column of numbers in each table
+# a column of numbers in each table, as its page shows it
 COLUMN = {
-    **{"summary": 4, "table1": 5, "table2": 3, "table3": 4, "leakage": 14, "paper_comparison": 4, "ladder": 4},
-    **{"paper_audit": 3, "intervals": 4, "variants": 5, "apta_fidelity": 4},
+    **{"summary": 5, "table1": 4, "table2": 3, "table3": 3, "leakage": 13, "paper_comparison": 3, "ladder": 3},
+    **{"paper_audit": 3, "intervals": 4, "variants": 4, "apta_fidelity": 4, "volumes": 9},
 }
+LAPTOP = 1280  # pixels: wider tables need sideways scrolling
 
 # opens every table in a frame, counts its rows, clicks on the head of a column and notes that column's cells
 SORT = """
@@ -128,10 +141,10 @@ window.addEventListener('load', () => {
   const found = {};
   for (const frame of document.querySelectorAll('iframe')) {
     const page = frame.contentDocument;
-    const rows = page.querySelectorAll('tr').length;
-    page.querySelectorAll('th')[frame.dataset.column].click();
-    const cells = [...page.querySelectorAll('tr')].slice(1).map(row => row.cells[frame.dataset.column].textContent);
-    found[frame.name] = {rows, cells};
+    page.querySelectorAll('thead th')[frame.dataset.column].click();
+    const blocks = [...page.querySelectorAll('tbody')].map(body => [...body.querySelectorAll('tr:not(.block)')]
+      .map(row => row.cells[frame.dataset.column].textContent));
+    found[frame.name] = {blocks, wide: page.documentElement.scrollWidth};
   }
   const result = document.createElement('pre');
   result.id = 'found';
@@ -149,10 +162,11 @@ def noted(page):
 
 @pytest.fixture(scope="module")
 def sorted_tables(tiny_run, browse):
-    """{table: {rows: their number, cells: of its column in COLUMN, once that was clicked on}}, by one Chromium."""
+    """{table: {blocks: for each block of rows the cells of its column in COLUMN, once that was clicked on; wide: width
+    in pixels}}, by one Chromium."""
     tables = tiny_run.results / "tables"
     frames = [
-        f'<iframe name="{name}" data-column="{column}" src="{(tables / name).as_uri()}.html"></iframe>'
+        f'<iframe name="{name}" width="{LAPTOP}" data-column="{column}" src="{(tables / name).as_uri()}.html"></iframe>'
         for name, column in COLUMN.items()
     ]
     page = tiny_run.folder / "sorted.html"
@@ -164,10 +178,55 @@ def sorted_tables(tiny_run, browse):
 def test_tables_show_their_rows_and_sort(tiny_run, sorted_tables, name):
     table = tiny_run.results / f"tables/{name}.csv"
     rows = len(table.read_text(encoding="utf-8").splitlines()) - 1
-    assert sorted_tables[name]["rows"] == rows + 1
-    cells = sorted_tables[name]["cells"]
-    assert len(cells) == rows
-    numbers = [float(cell) for cell in cells if cell != "–"]
-    assert numbers == sorted(numbers)
-    # a sequence of the tiny run has too few test patients for intervals
-    assert not numbers if name == "intervals" else len(set(numbers)) > 2
+    blocks = sorted_tables[name]["blocks"]
+    assert sorted_tables[name]["wide"] <= LAPTOP
+    assert sum(map(len, blocks)) == rows
+    for cells in blocks:
+        numbers = [float(cell) for cell in cells if cell != "–"]
+        assert numbers == sorted(numbers)
+    numbers = [float(cell) for cells in blocks for cell in cells if cell != "–"]
+    assert len(set(numbers)) > 2
+
+
+# waits for the viewer, then steps through it, and notes what is shown
+SCROLL = """
+window.addEventListener('load', async () => {
+  const wait = ms => new Promise(done => setTimeout(done, ms));
+  while (!document.body.dataset.ready) await wait(50);
+  const colours = () => {
+    const data = pen.getImageData(0, 0, view.width, view.height).data;
+    let count = 0;
+    for (let k = 0; k < data.length; k += 4) count += data[k] !== data[k + 1];
+    return count;
+  };
+  const found = { first: [slice.value, colours()] };
+  view.onkeydown({ key: 'ArrowRight' });
+  found.next = [slice.value, colours()];
+  opacity.value = 0;
+  opacity.oninput();
+  found.bare = colours();
+  const box = view.getBoundingClientRect(), [x, y] = %s;
+  view.onmousemove({ clientX: box.left + x * box.width, clientY: box.top + y * box.height });
+  found.at = document.getElementById('at').textContent;
+  document.body.dataset.found = JSON.stringify(found);
+});
+"""
+
+
+def test_a_scan_can_be_scrolled_through(browse, tmp_path):
+    image, labels, _ = phantom.make_volume(3, 1, "t2_SPACE")
+    text = viewer.page(image, labels, (2.4, 1.5, 1.5), "anna </script><b>", {1: "L5"}, ["a <b>look</b>"])
+    rows, columns = np.nonzero(labels[9] == 1)
+    at = [(columns.mean() + 0.5) / labels.shape[2], (rows.mean() + 0.5) / labels.shape[1]]
+    page = tmp_path / "view.html"
+    page.write_text(text.replace("</body>", f"<script>{SCROLL % json.dumps(at)}</script></body>"), encoding="utf-8")
+    shown = browse(page, "--dump-dom", "--virtual-time-budget=60000")
+    assert console(shown) == []
+    found = json.loads(html.unescape(re.search(r'data-found="([^"]*)"', shown.stdout)[1]))
+    coloured = [int((labels[k] > 0).sum()) for k in (8, 9)]
+    for (index, count), expected, number in zip((found["first"], found["next"]), coloured, ("8", "9"), strict=True):
+        assert index == number
+        assert count == pytest.approx(expected, rel=0.02)  # a colour can meet the grey it lies on
+    assert found["bare"] == 0
+    assert found["at"] == "L5"
+    assert "&lt;b&gt;look" in shown.stdout

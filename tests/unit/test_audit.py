@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lumbarflow.data import survey
+from lumbarflow.data import labels, survey, volumes
 from lumbarflow.data.volumes import Geometry, Volume
 from lumbarflow.report import audit
 
@@ -57,6 +57,66 @@ def test_a_description_holds_what_is_stored():
     assert description("PIR")["image_sha256"] == row["image_sha256"]  # of the canonical voxels
 
 
+def anatomy():
+    """Greys with a bright block, and its mask."""
+    classes = np.zeros((9, 60, 50), np.uint8)
+    classes[2:6, 20:32, 15:30], classes[2:6, 32:36, 15:30], classes[2:6, 20:36, 32:36] = 1, 3, 2
+    greys = np.choose(classes, [30, 120, 200, 60]) + np.random.default_rng(1).normal(0, 20, classes.shape)
+    return greys.astype(np.int16), classes
+
+
+def test_a_mask_that_lies_elsewhere_is_said():
+    greys, classes = anatomy()
+    image = Volume(greys, (4.0, 1.0, 1.0), Geometry(**UNIT))
+    assert survey.remarks(image, classes) == []
+    for moved, where in (
+        (np.roll(classes, 12, 1), "12 mm up"),
+        (np.roll(classes, -6, 2), "6 mm to the back"),
+        (classes[::-1], "mirrored left to right"),
+    ):
+        assert survey.remarks(image, moved) == [f"mask fits better {where}"]
+    assert survey.remarks(image, np.zeros_like(classes)) == []
+    assert survey.remarks(image, None) == []
+
+
+def test_masks_of_real_patients(real_data):
+    """At most one of thirty right ones is marked, and most of those exchanged between patients are."""
+    marked = {"right": 0, "exchanged": 0}
+    paths = sorted((real_data / "t2space/images").glob("*.mha"))[::3]
+    pairs = [(volumes.read(path), volumes.read(path.parents[1] / "masks" / path.name)) for path in paths]
+    for number, (image, _) in enumerate(pairs):
+        for kind, step in (("right", 0), ("exchanged", 1)):
+            mask = labels.lut(pairs[(number + step) % len(pairs)][1].array)
+            classes = np.zeros(image.array.shape, np.uint8)
+            both = tuple(slice(0, min(pair)) for pair in zip(classes.shape, mask.shape, strict=True))
+            classes[both] = mask[both]
+            marked[kind] += bool(survey.better_place(image.array, classes, image.spacing))
+    assert marked["right"] <= 1
+    assert marked["exchanged"] >= 9, marked
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape", "plane"),
+    [
+        ((4.0, 0.5, 0.5), (15, 60, 50), []),
+        ((1.0, 0.94, 0.94), (25, 320, 256), []),
+        ((0.5, 4.0, 0.5), (60, 15, 50), ["axial, not sagittal"]),
+        ((0.5, 0.5, 4.0), (60, 50, 15), ["coronal, not sagittal"]),
+        ((3.0, 3.0, 3.0), (117, 20, 91), ["axial, not sagittal"]),
+        ((1.0, 1.0, 1.0), (38, 201, 257), []),
+    ],
+)
+def test_slices_that_are_not_sagittal_are_said(spacing, shape, plane):
+    image = Volume(np.arange(np.prod(shape)).reshape(shape), spacing, Geometry(**UNIT))
+    assert survey.remarks(image, None) == plane
+
+
+def test_a_nearly_constant_picture_is_said():
+    array = np.full((9, 60, 50), 7)
+    array[0, 0, :5] = 9
+    assert survey.remarks(Volume(array, (4.0, 1.0, 1.0), Geometry(**UNIT)), None) == ["nearly constant"]
+
+
 def test_the_dataset_table():
     rows = []
     for name, patient, sequence, orientation in (
@@ -64,9 +124,10 @@ def test_the_dataset_table():
         ("1_t2", "1", "t2", "LPS"),
         ("2_t1", "2", "t1", "PIR"),
     ):
-        rows.append({"volume": name, "patient": patient, "sequence": sequence, "corrected": False})
+        rows.append({"volume": name, "patient": patient, "sequence": sequence, "corrected": False, "remarks": ""})
         rows[-1] |= description(orientation)
-    rows[2]["image_sha256"] = "another"
+    rows[2] |= {"image_sha256": "another", "remarks": "no mask; axial, not sagittal"}
+    rows[2] |= dict.fromkeys(("values", "labels", "hidden", "defect_hidden", "defect_values"), np.nan)
     overview = pd.DataFrame(
         {
             "new_file_name": ["1_t1", "1_t2", "9_t1"],
@@ -83,6 +144,9 @@ def test_the_dataset_table():
     assert table.loc["series"].tolist() == [2, 1, 3, 447]
     assert table.loc["stored orientation", "all"] == "LPS (2), PIR (1)"
     assert table.loc[survey.DEFECTS["defect_axis"]].tolist()[:3] == ["1 of 2", "0 of 1", "1 of 3"]
+    assert table.loc[survey.DEFECTS["defect_values"]].tolist()[:3] == ["1 of 1", "1 of 1", "2 of 2"]
+    assert table.loc["series without a mask"].tolist()[:3] == [1, 0, 1]
+    assert table.loc["series with other remarks"].tolist()[:3] == [1, 0, 1]
     assert table.loc[survey.DEFECTS["defect_turned"], "t1"] == "1 of 2"
     assert table.loc["sex, patients", "all"] == "F (1), unknown (1)"
     assert table.loc["scanner, series", "t1"] == "A x (1), unknown (1)"

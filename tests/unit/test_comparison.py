@@ -1,16 +1,17 @@
 """Tables that compare: against plain pandas, numbers worked out by hand, and what is known of the paper."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumbarflow import CLASSES
 from lumbarflow.measures import evaluation
 from lumbarflow.report import comparison, frames, publish, published, table3, tables
 
-SOUND = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "patients"}
+SOUND = {"grid": "source", "dice": "hard", "surface": "slice", "elements": "voxels", "aggregation": "patients"}
 
 
 def metrics_of(seed, patients=4, images=3, noise=0.1):
@@ -24,7 +25,7 @@ def metrics_of(seed, patients=4, images=3, noise=0.1):
             pred = np.where(wrong, rng.integers(0, 4, truth.shape), truth).astype(np.uint8)
             about = {"sequence": "t1", "patient": patient, "volume": f"{patient}_t1", "index": index}
             for row in evaluation.image_rows(pred, truth, (1, 1), 1.0):
-                rows.append({**about, "grid": "network", "unit": "px", "soft_dice": np.nan, **row})
+                rows.append({**about, "scored": True, "grid": "source", "unit": "mm", "soft_dice": np.nan, **row})
     return pd.DataFrame(rows)
 
 
@@ -73,22 +74,61 @@ def test_what_is_left_out_is_counted():
     assert scores["asd"] == 0
 
 
+def dice_of(images, name="ivd"):
+    """Mean over patients of the Dice pooled over each one's slices."""
+    sums = images[images["class"] == name].groupby("patient")[["tp", "fp", "fn"]].sum()
+    return (2 * sums["tp"] / (2 * sums["tp"] + sums["fp"] + sums["fn"])).mean()
+
+
 def test_the_ladder_by_hand():
-    runs = [(name, "t1", SOUND, metrics_of(1, noise=noise)) for name, noise in (("released", 0.02), ("sound", 0.1))]
-    settings = {name: {"split": {"kind": kind}, "x": 1} for name, kind in (("released", "slice"), ("sound", "patient"))}
-    stack = pd.DataFrame({"class": CLASSES, "asd": 0.0, "nsd": 1.0})
-    printed = published.read("table2")
-    table = tables.table2([(*run, stack) for run in runs], printed)
-    ladder = comparison.ladder(runs, ["released", "patient", "sound"], settings, table)
-    ladder = ladder[ladder["class"] == "ivd"]
-    assert list(ladder["step"]) == ["printed", "as reported", "0", "1", "as reported"]
-    assert ladder["dice"].iloc[0] == 0.9592
-    first, second = ladder["dice"].iloc[2], ladder["dice"].iloc[3]
-    for value, (_, _, _, images) in zip((first, second), runs, strict=True):
-        part = images[images["class"] == "ivd"]
-        assert value == pytest.approx(2 * part["tp"].sum() / (2 * part["tp"] + part["fp"] + part["fn"]).sum())
-    assert ladder["dice change"].iloc[3] == pytest.approx(second - first)
-    assert ladder["changed"].iloc[3] == "split.kind: slice -> patient"
+    leaking, honest, better = (metrics_of(1, noise=noise) for noise in (0.02, 0.1, 0.05))
+    leaking = leaking[leaking["index"] == 0]  # other test slices
+    # its own protocol leaves slices out; the yardstick does not
+    few = honest.assign(scored=honest["index"] < 2)
+    network = few[few["scored"]].assign(grid="network", unit="px")
+    measured = {"released": leaking, "lut": pd.concat([few, network]), "sound": better}
+    released = {**SOUND, "grid": "network"}
+    runs = [
+        ("released", "t1", released, pd.concat([leaking, leaking.assign(grid="network", unit="px")])),
+        ("lut", "t1", released, measured["lut"]),
+        ("sound", "t1", SOUND, better),
+    ]
+    settings = {name: {"split": {"kind": kind}, "x": 1} for name, kind in (("released", "slice"), ("lut", "patient"))}
+    settings["sound"] = {"split": {"kind": "patient"}, "x": 2}
+    reported = [(*run[:3], run[3][run[3]["scored"]], None) for run in runs]
+    table = tables.table2(reported, published.read("table2"))
+    ladder = comparison.ladder(runs, ["released", "absent", "lut", "sound"], settings, table)
+    ladder = ladder[ladder["class"] == "ivd"].set_index("experiment")
+    assert list(ladder["step"]) == ["printed", "0", "1", "2"]
+    assert ladder.loc["paper", "reported dice"] == 0.9592
+    assert ladder.loc["paper", ["dice", "asd, mm"]].isna().all()
+    expected = {"released": dice_of(leaking), "lut": dice_of(honest), "sound": dice_of(better)}
+    assert ladder["dice"].dropna().to_dict() == pytest.approx(expected)
+    assert ladder["dice change"].dropna().to_dict() == pytest.approx(
+        {"lut": expected["lut"] - expected["released"], "sound": expected["sound"] - expected["lut"]}
+    )
+    assert ladder.loc["lut", "reported dice"] == pytest.approx(dice_of(honest[honest["index"] < 2]))
+    assert ladder["reported unit"].to_dict() == {"paper": "px", "released": "px", "lut": "px", "sound": "mm"}
+    assert ladder["slices"].dropna().to_dict() == {"released": 4, "lut": 12, "sound": 12}
+    assert ladder["test slices"].dropna().to_dict() == {"lut": "others: unpaired", "sound": "the same"}
+    assert ladder["changed"].dropna().to_dict() == {"lut": "split.kind: slice -> patient", "sound": "x: 1 -> 2"}
+
+
+def test_intervals_are_of_what_is_reported_and_of_the_yardstick():
+    images = metrics_of(3, 8)
+    network = metrics_of(4, 8, noise=0.3).assign(grid="network", unit="px", soft_dice=0.5)
+    images = pd.concat([images.assign(scored=images["index"] < 2), network])
+    how = {"grid": "network", "dice": "soft", "surface": "stack", "elements": "voxels", "aggregation": "images"}
+    table = comparison.interval_table([("released", "t1", how, images)])
+    table = table[table["class"] == "ivd"].set_index(["measured", "metric"])
+    assert table.loc[("as reported", "dice"), "value"] == 0.5
+    assert table.loc[("yardstick", "dice"), "value"] == pytest.approx(dice_of(metrics_of(3, 8)))
+    assert ("as reported", "asd") not in table.index  # of the whole stack: not a patient's
+    assert table.loc[("yardstick", "asd"), "unit"] == "mm"
+    assert (table["patients"] == 8).all()
+    unequal = table[table["low"] < table["high"]]
+    assert ((unequal["low"] < unequal["value"]) & (unequal["value"] < unequal["high"])).all()
+    assert len(unequal) > 5
 
 
 def test_an_ablation_is_paired():
@@ -112,13 +152,21 @@ def test_an_ablation_is_paired():
     assert table[["low", "high", "p"]].isna().all(axis=None)
     assert set(table["verdict"]) == {"no telling"}
     assert comparison.ablation(runs[:1], "base", {"base": "patient"}).empty
+    # of a patient, only the slices that both were tested on
+    one = [("base", "t1", SOUND, worse), ("new", "t1", SOUND, better[(better["index"] == 1) | (better["patient"] > 9)])]
+    table = comparison.ablation(one, "base", {"base": "patient", "new": "slice"}).set_index(["metric", "class"])
+    alone = worse[worse["index"] == 1], better[better["index"] == 1]
+    rest = worse[worse["patient"] > 9], better[better["patient"] > 9]
+    both = [pd.concat([a, b]).drop_duplicates(["patient", "index", "class"]) for a, b in zip(alone, rest, strict=True)]
+    assert table.loc[("dice", "ivd"), "difference"] == pytest.approx(dice_of(both[1]) - dice_of(both[0]))
+    assert (table["slices"] == 10 + 3 * 3).all()
 
 
 def test_subgroups():
     overview = pd.DataFrame(
         {
             "new_file_name": [f"{k}_t1" for k in range(4)],
-            "sex": ["M ", "F", "F", ""],
+            "sex": ["M", "F", "F", ""],
             "birth_date": ["49.0", "65", "", "20"],
             "MagneticFieldStrength": ["1.5"] * 4,
         }
@@ -129,6 +177,10 @@ def test_subgroups():
         ("field strength", "1.5 T"): 4, ("sex", "F"): 2, ("sex", "M"): 1,
         ("age", "20-39"): 1, ("age", "40-59"): 1, ("age", "60-79"): 1,
     }  # fmt: skip
+    sheet = pd.DataFrame({"volume": overview["new_file_name"], "patient": list("0123"), "site": list("aabb")})
+    table = comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], sheet.assign(age=["49", "", "no", "20"]))
+    found = {(row["by"], row["group"]): row["patients"] for row in table.to_dict("records")}
+    assert found == {("site", "a"): 2, ("site", "b"): 2, ("age", "20-39"): 1, ("age", "40-59"): 1}
     assert comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], None).empty
 
 
@@ -167,7 +219,11 @@ def test_each_cell_of_the_paper_beside_ours():
     assert len(found) == len(table) == 3 + 7 + 3  # a sequence that the paper lacks has no row
     assert table.loc[("2", "ivd", "asd"), "units"] == table.loc[("3", "ivd", "asd"), "units"] == "px, mm"
     assert table["released - printed"].equals(table["released"] - table["printed"])
-    assert table["sound - printed"].equals(table["sound"] - table["printed"])
+    # no difference across units: ASD in mm, NSD within 1 mm
+    across = [key for key in table.index if key[2] in ("asd", "nsd")]
+    assert table.loc[across, "sound - printed"].isna().all()
+    rest = table.drop(across)
+    assert rest["sound - printed"].equals(rest["sound"] - rest["printed"])
 
 
 def test_the_papers_rows_against_its_formulas():
@@ -193,6 +249,40 @@ def test_a_table_without_rows_says_so(tmp_path, columns):
     for ending in ("md", "html"):
         assert "No rows" in (tmp_path / f"table.{ending}").read_text(encoding="utf-8")
     assert (tmp_path / "table.csv").read_text(encoding="utf-8").strip().split(",") == list(empty.columns)
+
+
+def test_a_table_is_shown_in_blocks_with_footnotes(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "sequence": ["t1", "t1", "t2_SPACE"],
+            "class": ["ivd", "spinal_canal", "ivd"],
+            "experiment": ["a<b", "c", "a<b"],
+            "dice": [0.25, 0.5, np.nan],
+            "relative reduction, %": [1.0, 2, 3],
+            "asd_mm": [1.5, 2, 3],
+            "how": ["by_area, 5%", "", "by_area, 5%"],
+        }
+    )
+    layout = publish.Layout(block="sequence", heading="On {}", footnotes=["how"], marked="experiment")
+    publish.write(frame, tmp_path / "t", "Title", "A note.", layout)
+    text = {ending: (tmp_path / f"t.{ending}").read_text(encoding="utf-8") for ending in ("csv", "md", "tex", "html")}
+    assert list(pd.read_csv(tmp_path / "t.csv").columns) == list(frame.columns)  # whole: for programs
+    pieces = text["md"].split("\n\n")
+    assert [pieces[k] for k in (0, 1, 3, 5, 6)] == ["**Title**", "On t1", "On t2_SPACE", "[1] by_area, 5%", "A note.\n"]
+    assert "| Class" in pieces[2]
+    assert re.search(r"IVD +\| a<b \[1\] +\| 0\.2500", pieces[2])
+    assert re.search(r"Spinal canal +\| c +\| 0\.5000", pieces[2])
+    page = text["html"]
+    assert page.count("<tbody>") == page.count('<tr class="block">') == 2
+    assert ">a&lt;b <sup>1</sup><" in page
+    assert "<li>by_area, 5%</li>" in page
+    for head in ("Class", "Experiment", "Dice", "Relative reduction, %", "ASD, mm"):
+        assert re.search(rf"<th[^>]*>{head}</th>", page), head
+    lines = text["tex"].splitlines()
+    body = lines[lines.index("\\midrule") + 1 : lines.index("\\bottomrule")]
+    assert [line.split(" & ")[0][:9] for line in body] == ["\\multicol", "IVD", "Spinal ca", "\\multicol", "IVD"]
+    assert r"\textbf{On t2\_SPACE}" in body[3]
+    assert r"[1] by\_area, 5\%" in text["tex"]
 
 
 def test_names_stay_text(tmp_path):

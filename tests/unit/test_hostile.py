@@ -129,7 +129,9 @@ def test_a_nifti_file_with_an_absurd_affine(tmp_path, where, value):
     content[252:256] = struct.pack("<2h", 0, 1)  # the affine counts, not the quaternion
     content[where : where + len(value)] = value
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"1_t1\.nii: (its header places it at|cannot be read)"):
+    with pytest.raises(
+        DataError, match=r"1_t1\.nii: (its header places it at|its axes are|neither its qform nor its sform is set)"
+    ):
         volumes.read(path)
 
 
@@ -220,9 +222,9 @@ def test_mutated_files(tmp_path, what):
     program = Path(__file__).parents[1] / "fuzz.py"
     arguments = [sys.executable, program, what, str(seconds), tmp_path]
     started = time.monotonic()
-    process = subprocess.run(arguments, capture_output=True, encoding="utf-8", timeout=10 * seconds + 120)
+    process = subprocess.run(arguments, capture_output=True, encoding="utf-8", timeout=10 * seconds + 1200)
     assert process.returncode == 0, (process.stdout + process.stderr)[-4000:]
     tried, refused = (int(word) for word in process.stdout.split()[-2:])
-    assert tried > 20, process.stdout
+    assert tried > 200, process.stdout
     assert 0 < refused < tried  # neither everything nor nothing: the mutations reach beyond the first line
     assert time.monotonic() - started > seconds

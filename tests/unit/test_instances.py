@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from lumbarflow.data import volumes
+from lumbarflow.data import volumes, writing
 from lumbarflow.measures import instances
 from lumbarflow.report import published, table3
 
@@ -120,7 +120,7 @@ def test_official_equals_the_program_in_any_orientation(tmp_path_factory, seed, 
     canonical = [np.resize(array, grid.canonical_size()) for array in canonical]
     folder, images = tmp_path_factory.mktemp("stored"), []
     for name, array in zip(("truth", "pred"), canonical, strict=True):
-        volumes.write(folder / f"{name}.mha", array, grid)
+        writing.write(folder / f"{name}.mha", array, grid)
         images.append(sitk.ReadImage(folder / f"{name}.mha"))
     expected = program(images[1], images[0])
     read = [volumes.read(folder / f"{name}.mha") for name in ("pred", "truth")]

@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from medpy.metric import binary as medpy
+from scipy import ndimage
+from surface_distance import metrics as deepmind
 
 from lumbarflow.measures import evaluation, metrics
 
@@ -144,6 +146,63 @@ def test_asd_equals_medpys():
         assert ours.asd_mean_of_means == pytest.approx(expected)
         assert ours.assd == pytest.approx(medpy.assd(pred, truth, (0.7, 1.3)))
         assert ours.hd95 >= medpy.hd95(pred, truth, (0.7, 1.3)) - 1e-9  # medpy's: of both sets together
+
+
+def blobs(shape, seed):
+    """Two smooth random masks that overlap."""
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.normal(size=shape), 1.5)
+    return smooth > 0, ndimage.gaussian_filter(smooth + 0.05 * rng.normal(size=shape), 0.7) > 0.02
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [((30, 40), (0.7, 1.3)), ((12, 20, 24), (1, 1, 1)), ((8, 24, 24), (4, 0.6, 0.7))],
+)
+def test_distances_by_area_equal_those_of_deepminds_program(shape, spacing):
+    for seed in range(5):
+        pred, truth = blobs(shape, seed)
+        ours = metrics.surface_by_area(pred, truth, spacing, 1.0)
+        theirs = deepmind.compute_surface_distances(truth, pred, spacing)
+        for name, mine, area in (
+            ("gt_to_pred", ours.to_pred, ours.of_truth),
+            ("pred_to_gt", ours.to_truth, ours.of_pred),
+        ):
+            np.testing.assert_allclose(np.sort(mine), theirs[f"distances_{name}"])
+            expected = theirs["surfel_areas_gt" if name == "gt_to_pred" else "surfel_areas_pred"]
+            assert area.sum() == pytest.approx(expected.sum())
+        means = deepmind.compute_average_surface_distance(theirs)
+        assert ours.asd_mean_of_means == pytest.approx(np.mean(means))
+        assert ours.nsd_symmetric == pytest.approx(deepmind.compute_surface_dice_at_tolerance(theirs, 1.0))
+
+
+def test_areas_are_those_of_known_bodies():
+    mask = np.zeros((6, 9), bool)
+    mask[2:4, 3:8] = True
+    size = metrics.surface_by_area(mask, mask, (2, 0.5)).of_pred.sum()
+    diagonal = np.hypot(1, 0.25)
+    assert size == pytest.approx(2 * (4 * 0.5 + 1 * 2) + 4 * diagonal)  # sides without their ends, cut corners
+    box = np.ones((3, 40, 60), bool)
+    area = metrics.surface_by_area(box, box, (4, 0.5, 0.5)).of_pred.sum()
+    assert area == pytest.approx(2 * (20 * 30 + 20 * 12 + 30 * 12), rel=0.04)  # less at its edges
+    # a mirror or a quarter turn changes nothing
+    lump = blobs((6, 14, 14), 3)[0]
+    sums = [
+        metrics.surface_by_area(each, each, (2.5, 0.5, 0.5)).of_pred.sum()
+        for each in (lump, lump[::-1], lump[:, :, ::-1], np.rot90(lump, axes=(1, 2)))
+    ]
+    assert sums == pytest.approx([sums[0]] * 4)
+
+
+def test_by_area_what_is_missed_or_absent_is_as_by_voxels():
+    some, none = square((6, 6), 1, 1, 3), np.zeros((6, 6), bool)
+    for pred, truth in ((some, none), (none, some), (none, none), (some, some)):
+        counted, weighted = metrics.surface(pred, truth, (1, 1)), metrics.surface_by_area(pred, truth, (1, 1))
+        for name in ("assd", "nsd_symmetric"):
+            np.testing.assert_equal(getattr(weighted, name), getattr(counted, name))
+    with pytest.raises(ValueError, match="do not match"):
+        metrics.surface_by_area(some, some, (1, 1, 1))
 
 
 def test_a_square_moved_by_a_pixel():

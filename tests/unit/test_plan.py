@@ -76,6 +76,101 @@ def test_what_volumes_read_is_told():
     assert plan.sources["1_t1"]["stored"]["image"]["override"] is None
 
 
+def test_volumes_without_a_mask_are_looked_at_only(tmp_path):
+    for kind, names in (("images", ("1_t1", "2_t1", "3_t1", "1_stir")), ("masks", ("1_t1", "2_t1"))):
+        (tmp_path / kind).mkdir()
+        for name in names:
+            (tmp_path / kind / f"{name}.mha").touch()
+    change = {"root": str(tmp_path), "sequences": ["t1", "stir"], "run": ["released"]}
+    plan = make(change)
+    assert (list(plan.volumes), list(plan.unlabelled)) == (["1_t1", "2_t1"], ["1_stir", "3_t1"])
+    assert plan.sequences == ["t1"]
+    assert plan.pictured("t1") == ["1_t1", "2_t1", "3_t1"]
+    assert [each.sequence for each in plan.sheets] == ["t1", "stir"]
+    assert plan.sources["3_t1"]["files"]["mask"] == []
+    for mask in (tmp_path / "masks").iterdir():
+        mask.unlink()
+    with pytest.raises(DataError, match="none of its 4 images has a mask"):
+        make(change)
+
+
+def test_a_list_of_series_needs_no_dataset(tmp_path):
+    for target in ("sheet", "lumbar_sheet", "results/sheet.csv"):
+        assert make({"root": str(tmp_path / "bids")}, [target]).volumes == {}
+
+
 def test_no_folder_is_an_error():
     with pytest.raises(DataError, match=r"config\.root: no dataset folder given; add `--config root=FOLDER`"):
         find_volumes(settings.with_defaults({"root": ""}, ROOT / "config/config.yaml"))
+
+
+def test_sequences_of_any_name(tmp_path):
+    """In the order of the config; what it does not name is left out and said, none at all is refused with a remedy."""
+    lines = ["volume;patient;sequence;image;mask"]
+    for patient in range(6):
+        for sequence in ("STIR", "t1"):
+            lines.append(f"{patient}-{sequence};{patient};{sequence};{patient}{sequence}.nii;{patient}.nii")
+            (tmp_path / f"{patient}{sequence}.nii").touch()
+        (tmp_path / f"{patient}.nii").touch()
+    (tmp_path / "sheet.csv").write_text("\n".join(lines), encoding="utf-8")
+    sheet = {"sheet": str(tmp_path / "sheet.csv"), "run": ["sound"]}
+    plan = make({**sheet, "sequences": ["STIR"]})
+    assert (plan.sequences, plan.left_out, plan.headline) == (["STIR"], ["t1"], "STIR")
+    assert make({**sheet, "sequences": ["t1", "STIR"]}).sequences == ["t1", "STIR"]
+    with pytest.raises(DataError, match=r"holds no volume of t2; it holds STIR, t1: add `--config 'sequences=\[STIR"):
+        make({**sheet, "sequences": ["t2"]})
+    with pytest.raises(DataError, match=r"config\.sequences: the phantom has no sequence 'STIR'"):
+        make({"sequences": ["STIR"]})
+    with pytest.raises(DataError, match=r"sound\.cross_test: 't2' is not among config\.sequences \(t1\)"):
+        make({"sequences": ["t1"], "experiments": {"sound": {"cross_test": ["t2"]}}})
+    with pytest.raises(DataError, match=r"config\.sequences: 't1' stands there twice"):
+        make({"sequences": ["t1", "T1"]})
+
+
+def test_a_label_scheme_reaches_the_masks(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for patient in range(6):
+            (tmp_path / f"{kind}/{patient}_t1.nii").touch()
+    own = {"root": str(tmp_path), "run": ["sound"]}
+    stored = make({**own, "scheme": "classes"}).sources["0_t1"]["stored"]
+    assert stored["mask"]["scheme"]["ivd"] == [[3, 3]]
+    assert "scheme" not in stored["image"]
+    assert "scheme" not in make(own).sources["0_t1"]["stored"]["mask"]
+    assert make({**own, "unknown_labels": "background"}).scheme["unknown"] == "background"
+    with pytest.raises(DataError, match=r"config\.scheme: the phantom's labels are SPIDER's, not 'classes'"):
+        make({"scheme": "classes"})
+    with pytest.raises(DataError, match=r"config\.scheme: there is no label scheme 'spiders'; did you mean 'spider'"):
+        make({**own, "scheme": "spiders"})
+
+
+def test_who_trains():
+    plan = make({"run": ["lut", "honest"], "sequences": ["t2"]})
+    assert plan.runs == [Run(name, "t2", 0, 1) for name in ("lut", "honest")]
+    assert plan.trainings == plan.runs[:1]
+    assert (plan.trains("honest"), plan.trains("lut")) == ("lut", "lut")
+
+
+def test_fewer_patients_than_the_split_needs(tmp_path):
+    few = {"phantom": {"patients": 4}, "run": ["sound"]}
+    with pytest.raises(DataError, match=r"config\.experiments\.sound\.split: .*fold 5 of t1 no patient for test"):
+        make({**few, "experiments": {"sound": {"folds": [5]}}})
+    with pytest.raises(DataError, match=r"n_folds 6 leaves fold 3 of t1 no patient for validation; it has 4"):
+        make({**few, "experiments": {"sound": {"folds": [3]}}})
+    assert make({**few, "experiments": {"sound": {"folds": [2]}}}).runs
+    # one sequence may have too few, though the dataset has enough
+    lines = ["volume,patient,sequence,image,mask,subset"]
+    for patient in range(6):
+        for sequence in ("t1", "t2") if patient < 1 else ("t2",):
+            volume, subset = f"{patient}_{sequence}", "validation" if patient < 2 else "training"
+            lines.append(f"{volume},{patient},{sequence},{volume}.mha,{volume}_mask.mha,{subset}")
+            for ending in (".mha", "_mask.mha"):
+                (tmp_path / f"{volume}{ending}").touch()
+    (tmp_path / "sheet.csv").write_text("\n".join(lines), encoding="utf-8")
+    sheet = {"sheet": str(tmp_path / "sheet.csv"), "run": ["sound"]}
+    with pytest.raises(DataError, match=r"of t1 no patient for .*; it has 1; lower n_folds"):
+        make({**sheet, "experiments": {"sound": {"split": {"n_folds": 3}}}})
+    official = {"split": {"kind": "official", "n_folds": 2}}
+    assert make({**sheet, "sequences": ["t2"], "experiments": {"sound": official}}).runs
+    with pytest.raises(DataError, match=r"kind official with n_folds 2 .*of t1 no patient for train and validation"):
+        make({**sheet, "sequences": ["t1"], "experiments": {"sound": official}})

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def rules():
 
 def test_each_rule_runs_the_script_of_its_name_and_reruns_with_its_code():
     found = rules()
-    assert len(found) == 26
+    assert len(found) == 34
     for name, (block, script) in found.items():
         assert script == name
         assert re.search(rf'code=get_code\("{name}"', block), name
@@ -63,7 +64,7 @@ def test_scripts_are_short_and_hide_no_logic_in_main():
 
 
 # what a package is called where it is installed from, and what it cannot do without
-PACKAGES = {"cv2": "opencv-python-headless", "PIL": "pillow", "SimpleITK": "simpleitk"}
+PACKAGES = {"cv2": "opencv-python-headless", "PIL": "pillow", "SimpleITK": "simpleitk", "yaml": "pyyaml"}
 OTHER_BACKENDS = {"jax", "torch"}  # instead of TensorFlow, where a user has installed one
 
 
@@ -85,6 +86,12 @@ def locked(name):
     return dict(re.findall(r"^([a-z0-9-]+)(?:\[[a-z-]+\])?==([^ ;\\]+)", text, re.M)), text
 
 
+def test_the_installed_library_has_the_version_that_is_cited():
+    stated = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert tomllib.load(file)["project"]["version"] == stated
+
+
 def test_locks_pin_everything_with_hashes_and_no_address():
     for name in ("cpu.lock", "cuda.lock"):
         pins, text = locked(name)
@@ -94,7 +101,7 @@ def test_locks_pin_everything_with_hashes_and_no_address():
             assert "--hash=sha256:" in block, block
 
 
-@pytest.mark.parametrize("name", ["base", "train-cpu", "train-cuda"])
+@pytest.mark.parametrize("name", ["base", "train-cpu", "train-cuda", "scans"])
 def test_conda_files_name_the_locked_versions(name):
     pins, _ = locked("cuda.lock" if name == "train-cuda" else "cpu.lock")
     environment = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ def test_an_experiment_takes_the_rest_from_its_base(config):
 def test_the_released_protocol_is_the_papers(config):
     spider = yaml.safe_load((ROOT / "config/spider.yaml").read_text(encoding="utf-8"))
     loaded = settings.load(settings.merge(config, spider), SCHEMAS)
-    assert list(loaded) == ["released", "disjoint", "patient", "lut", "sound"]
+    assert list(loaded) == ["released", "disjoint", "patient", "lut", "honest", "sound"]
     released = loaded["released"]
     assert released["network"] == {
         "name": "paper",
@@ -47,8 +47,11 @@ def test_the_released_protocol_is_the_papers(config):
     assert released["loss"] == {**loss, "focal_reduction": "mean", "dice_over": "joint"}
     # one change a step
     assert loaded["disjoint"] == settings.merge(released, {"split": {"validation": "own"}})
-    assert loaded["patient"] == settings.merge(loaded["disjoint"], {"split": {"kind": "patient"}})
+    assert loaded["patient"] == settings.merge(loaded["disjoint"], {"split": {"kind": "official"}})
     assert loaded["lut"] == settings.merge(loaded["patient"], {"labels": "lut"})
+    measured = {"split": {"filter_test": False}, "evaluation": loaded["sound"]["evaluation"]}
+    assert loaded["honest"] == settings.merge(loaded["lut"], {"networks_of": "lut", **measured})
+    assert loaded["honest"]["split"] == loaded["sound"]["split"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,12 @@ def test_the_released_protocol_is_the_papers(config):
         (["experiments", "released", "training", "batch"], 1, r"the key 'batch' is called 'batch_size' now"),
         (["experiments", "released", "loss", "focal_share"], 1, r"the key 'focal_share' is called 'focal_weight' now"),
         (["experiments", "released", "prediction", "cleanup"], [], r"'cleanup' is called 'min_component_mm3' now"),
+        (
+            ["overrides"],
+            {12: {"orientation": "LPS"}},
+            r"config\.overrides: YAML reads the key 12 as int; put it in quotes",
+        ),
+        (["root"], 202405, r"config\.root: 202405 is not of type .*put it in quotes.* --config 'root=\"\.\.\.\"'"),
         (["experiments", "released", "also_test"], [], r"'also_test' is called 'cross_test' now"),
         (["filters", "paper", "classes"], 4, r"config\.filters\.paper: the key 'classes' is called 'min_classes' now"),
         (["filters", "paper", "cap"], 4, r"the key 'cap' is called 'max_images' now"),
@@ -87,7 +96,29 @@ def test_the_released_protocol_is_the_papers(config):
         (["run"], [], r"config\.run"),
         (["experiments", "sound", "slices"], "nice", r"sound\.slices: 'nice' is not defined under slices"),
         (["experiments", "sound", "base"], "sound", r"is its own base"),
-        (["experiments", "sound", "split", "validation"], "test", r"only the experiment named released"),
+        (
+            ["experiments", "own"],
+            {"split": {"validation": "test"}},
+            r"own\.split\.validation: `test` lets.*base: released",
+        ),
+        (["ladder"], ["released", "lutt"], r"config\.ladder: experiment 'lutt' is not defined; did you mean 'lut'"),
+        (["baseline"], "lut", r"config\.baseline: 'lut' is not run.*one of released, sound"),
+        (["slices", "sound", "percentiles"], [99, 1], r"config\.slices\.sound\.percentiles: \[99, 1\] do not grow"),
+        (["slices", "sound", "percentiles"], [5, 5], r"config\.slices\.sound\.percentiles: \[5, 5\] do not grow"),
+        (
+            ["experiments", "released", "evaluation", "grid"],
+            "source",
+            r"released\.evaluation\.surface: `stack` measures",
+        ),
+        (["experiments", "sound", "evaluation", "surface"], "stack", r"sound\.evaluation\.surface: `stack` measures"),
+        (["experiments", "sound", "evaluation", "dice"], "soft", r"sound\.evaluation\.dice: `soft` is made of"),
+        (["experiments", "sound", "split", "n_folds"], 2, r"sound\.split\.n_folds: 2 parts leave none to train on"),
+        (["experiments", "sound", "networks_of"], "lut", r"sound\.networks_of: 'lut' is not run"),
+        (
+            ["experiments", "sound", "networks_of"],
+            "released",
+            r"networks of 'released' were trained with another `slices`",
+        ),
         (["experiments", "released", "cross_test"], ["t2"], r"released\.cross_test: slices of another sequence"),
         (["experiments", "sound", "folds"], [7], r"there is no fold 7"),
         (
@@ -98,6 +129,7 @@ def test_the_released_protocol_is_the_papers(config):
         (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
         (["experiments", "gamma-04"], {}, r"config\.experiments: 'gamma-04' does not match.*letters, digits and _"),
         (["device"], "tpu", r"config\.device: 'tpu' is not one of"),
+        (["phantom", "patients"], "2", r"config\.phantom\.patients: '2' is not .*name it by --configfile"),
     ],
 )
 def test_a_bad_config_names_the_key(config, keys, value, message):
@@ -105,9 +137,73 @@ def test_a_bad_config_names_the_key(config, keys, value, message):
     for key in keys[:-1]:
         part = part[key]
     part[keys[-1]] = value
+    if keys == ["experiments", "own"]:
+        # not based on released: all of sound's settings, written out
+        own = {key: each for key, each in settings.experiment(config, "sound").items()}
+        part["own"], config["run"] = settings.merge(own, value), ["sound", "own"]
     with pytest.raises(DataError, match=message) as caught:
         settings.load(config, SCHEMAS)
     assert "\n" not in str(caught.value)
+
+
+def test_the_papers_other_readings_may_choose_on_the_test_set_too(config):
+    config["experiments"]["gamma04"] = {"base": "released", "loss": {"gamma": 0.4}}
+    config["run"] = ["released", "gamma04", "sound"]
+    assert settings.load(config, SCHEMAS)["gamma04"]["split"]["validation"] == "test"
+
+
+@pytest.mark.parametrize(("said", "meant"), [("true", True), ("False", False), (True, True), ("yes", "yes")])
+def test_truth_values_of_the_command_line(said, meant, config):
+    """--config viewer=true reaches the workflow as text."""
+    whole = settings.with_defaults({"viewer": said}, ROOT / "config/config.yaml")
+    assert whole["viewer"] == meant
+    if meant == "yes":
+        with pytest.raises(DataError, match=r"config.viewer: 'yes' is not of type 'boolean'"):
+            settings.load(whole, SCHEMAS)
+
+
+def test_a_default_baseline_may_be_left_out_but_not_one_that_the_user_names():
+    path = ROOT / "config/config.yaml"
+    assert settings.with_defaults({"run": ["released"]}, path)["baseline"] == ""
+    assert settings.with_defaults({}, path)["baseline"] == "sound"
+    named = settings.with_defaults({"run": ["released"], "baseline": "sound"}, path)
+    with pytest.raises(DataError, match=r"config\.baseline: 'sound' is not run.*released"):
+        settings.load(named, SCHEMAS)
+
+
+@pytest.mark.parametrize(
+    ("argument", "cut"),
+    [
+        ("root=study #2", "'study'; .* --config 'root=\"study #2\"'"),
+        ("sheet=a b #3 .csv", "'a b'"),
+        ("root=study#2", None),
+        ('root="study #2"', None),
+        ("root='study #2'", None),
+        ("sequences=[t1, t2] # mine", None),
+        ("results/a #b", None),
+    ],
+)
+def test_a_value_that_yaml_would_cut_is_shown_with_quotes(argument, cut):
+    if cut is None:
+        settings.check_cut(["snakemake", "--config", argument])
+        return
+    with pytest.raises(DataError, match=r"^--config .*takes ` #` .* would be " + cut):
+        settings.check_cut(["snakemake", "--config", argument])
+
+
+def test_networks_of_another_experiment(config):
+    config["run"] = ["lut", "honest"]
+    config["baseline"] = "honest"
+    assert settings.load(config, SCHEMAS)["honest"]["networks_of"] == "lut"
+    config["experiments"]["third"] = {"base": "honest", "networks_of": "honest"}
+    config["run"] = ["lut", "honest", "third"]
+    with pytest.raises(DataError, match=r"third\.networks_of: 'honest' trains no networks of its own; name 'lut'"):
+        settings.load(config, SCHEMAS)
+    config["run"] = ["lut", "honest"]
+    for key, value in (("training", {"epochs": 3}), ("seeds", [1, 2]), ("split", {"seed": 5})):
+        config["experiments"]["honest"] = {"base": "lut", "networks_of": "lut", key: value}
+        with pytest.raises(DataError, match=rf"honest\.networks_of: the networks of 'lut' were .* another `{key}`"):
+            settings.load(config, SCHEMAS)
 
 
 def test_a_missing_key_is_named(config):
@@ -127,6 +223,7 @@ def test_options_that_another_network_or_loss_lacks_are_not_inherited(config):
         "own": {"base": "every", "network": {"name": "mine.net:build", "options": {"depth": 3}}},
     }
     config["experiments"]["rival"]["loss"] = {"name": "cross_entropy"}
+    config["baseline"] = ""
     config["run"] = ["every", "rival", "own"]
     loaded = settings.load(config, SCHEMAS)
     assert loaded["every"]["network"]["options"] == {"width": 6, "momentum": 0.9, "upsample": "every"}

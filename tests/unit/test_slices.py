@@ -21,6 +21,29 @@ def test_letterbox_keeps_the_physical_aspect():
     assert slices.place((200, 50), (0.5, 2.0), (640, 512), "letterbox") == Placement(64, 0, 512, 512)
 
 
+@pytest.mark.parametrize("window", ["slice", "volume"])
+def test_padding_is_left_out_of_the_window(window, caplog):
+    """A corner of a volume at -32768, as some programs leave it: nearly all greys would go to nothing."""
+    array = np.random.default_rng(1).integers(0, 1000, (3, 20, 20)).astype(np.int16)
+    expected = slices.windows(array, window, [0, 100])
+    array[:, :3, :10] = -32768
+    found = slices.windows(array, window, [0, 100])
+    np.testing.assert_allclose(found, expected, atol=30)
+    assert "7.5 % of the voxels are -32768, far below all others" in caplog.text
+    array[1] = -32768
+    grey = [
+        slices.to_grey(plane, *limits)
+        for plane, limits in zip(array, slices.windows(array, window, [0, 100]), strict=True)
+    ]
+    assert not grey[1].any()  # a slice of padding alone is black
+    assert len(np.unique(grey[0])) > 150
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2), (-9, 0, 40), (0, 100), (-1000, -990, 500)])
+def test_dark_voxels_are_no_padding(values):
+    assert slices.padding(np.resize(values, (2, 5, 6))) is None
+
+
 def test_windows():
     array = np.stack([np.full((4, 4), 5.0), np.arange(16.0).reshape(4, 4)])
     np.testing.assert_array_equal(slices.windows(array, "slice", [0, 100]), [[5, 5], [0, 15]])

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,3 +125,14 @@ def test_the_authors_permutation():
         assert tested == set(order[14 * fold : 14 * fold + 14])  # ceil(13.2)
     own = splits.make(rows, "slice", 10, "own", True, "authors", 1, 0, {})
     assert {name for name, subset in zip(names, own, strict=True) if subset == "validation"} == set(order[14:28])
+
+
+@given(st.lists(st.sampled_from(["t1", "t2", "t1 t2"]), min_size=1, max_size=20), st.integers(2, 6), st.integers(0, 5))
+def test_how_many_of_a_group_a_part_gets_does_not_depend_on_the_seed(groups, n_folds, seed):
+    """So the plan looks for parts without patients before anything is dealt."""
+    strata = {str(k): group for k, group in enumerate(groups)}
+    counts = [
+        Counter((strata[item], part) for item, part in splits.deal(sorted(strata), n_folds, each, strata).items())
+        for each in (seed, None)
+    ]
+    assert counts[0] == counts[1]

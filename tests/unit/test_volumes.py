@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from lumbarflow import DataError
-from lumbarflow.data import volumes
+from lumbarflow.data import volumes, writing
 
 
 def reorient(image, order, flips):
@@ -39,7 +39,7 @@ def test_all_48_orientations_read_the_same_and_go_back(stored, order, flips):
     # left-right first, then superior to inferior, then anterior to posterior
     np.testing.assert_array_equal(volume.array, array.transpose(2, 0, 1)[:, ::-1, :])
     assert volume.spacing == (4.0, 0.75, 0.5)
-    volumes.write(path, volume.array, volume.geometry)
+    writing.write(path, volume.array, volume.geometry)
     again = sitk.ReadImage(str(path))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(again), sitk.GetArrayFromImage(turned))
     for name in ("GetSpacing", "GetOrigin", "GetDirection"):
@@ -110,7 +110,7 @@ def test_reads_a_folder_of_dicom_slices(stored, tmp_path, orientation):
 def test_dicom_folders_that_hold_no_volume(stored, tmp_path):
     _, image, _ = stored
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: expected the slices of one DICOM series, found none"):
+    with pytest.raises(DataError, match="empty: expected the slices of a DICOM series, found none"):
         volumes.read(tmp_path / "empty")
     files = write_dicom(image, tmp_path / "gap")
     files[2].unlink()
@@ -118,8 +118,54 @@ def test_dicom_folders_that_hold_no_volume(stored, tmp_path):
         volumes.read(tmp_path / "gap")
     write_dicom(image, tmp_path / "two")
     write_dicom(image, tmp_path / "two", series="1.2.9")
-    with pytest.raises(DataError, match=r"two: expected the slices of one DICOM series, found 2 series"):
+    with pytest.raises(DataError, match=r"two: expected one DICOM series, found 2 among"):
         volumes.read(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda k: {"0020|0032": f"0\\{k * 2}\\{k * 4}"}, r"stacked at 26\.6 degrees to their normal \(gantry tilt"),
+        (
+            lambda k: {"0020|0037": f"1\\0\\0\\0\\{np.cos(k * np.pi / 60)}\\{np.sin(k * np.pi / 60)}"},
+            r"turned against each other by up to 15 degrees; expected parallel",
+        ),
+        (lambda k: {"0020|0037": f"1\\0\\0\\0\\1\\{k * 1e-6}"}, None),
+    ],
+    ids=["tilt", "fan", "rounding"],
+)
+def test_dicom_slices_that_are_no_stack(stored, tmp_path, change, message):
+    """Six axial slices, each stored anew with other directions or positions; reading them as a stack would lie."""
+    _, image, _ = stored
+    for k, path in enumerate(write_dicom(image, tmp_path / "series")):
+        plane = sitk.ReadImage(str(path))
+        tags = {tag: plane.GetMetaData(tag) for tag in plane.GetMetaDataKeys() if tag.startswith(("0008", "0020"))}
+        flat = plane[:, :, 0]
+        for tag, value in (tags | change(k)).items():
+            flat.SetMetaData(tag, value)
+        writer = sitk.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetFileName(str(path))
+        writer.Execute(flat)
+    if message is None:
+        assert volumes.read(tmp_path / "series").array.shape == (5, 6, 7)
+        return
+    with pytest.raises(DataError, match=r"series: the DICOM slices are " + message):
+        volumes.read(tmp_path / "series")
+
+
+def test_a_tilted_scan_of_others_is_refused(real_data):
+    with pytest.raises(DataError, match=r"gantry_tilt: the DICOM slices are stacked at \d+(\.\d+)? degrees"):
+        volumes.read(real_data / "external/gantry_tilt")
+
+
+def test_a_sheared_header_is_refused_with_its_angle(stored):
+    path, image, _ = stored
+    shear = np.deg2rad(12)
+    image.SetDirection([1, np.sin(shear), 0, 0, np.cos(shear), 0, 0, 0, 1])
+    sitk.WriteImage(image, str(path))
+    with pytest.raises(DataError, match=r"1_t2\.mha: its axes are 78, 90, 90 degrees apart \(gantry tilt"):
+        volumes.read(path)
 
 
 def test_reads_mhd_with_its_voxels_apart(stored):
@@ -185,11 +231,37 @@ def test_what_is_no_3d_volume_is_refused(tmp_path, ending, shape, values, found)
         volumes.read(path)
 
 
-def test_grids_that_differ_are_told_apart(stored):
+def geometry_of(image):
+    return volumes.Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+
+@given(st.permutations(range(3)), st.tuples(*[st.booleans()] * 3), st.integers(0, 2), st.floats(-900, 900))
+def test_grids_are_compared_in_space(order, flips, axis, far):
+    """The same voxels stored otherwise are the same grid, wherever it lies; a fifth of a voxel's edge is too much."""
+    image = sitk.Image(5, 7, 6, sitk.sitkUInt8)
+    image.SetSpacing((4.0, 0.5, 0.75))
+    image.SetOrigin((far, -far, 20.0))
+    image.SetDirection(Rotation.from_euler("xyz", (20, -10, 15), degrees=True).as_matrix().ravel())
+    grid, turned = geometry_of(image), geometry_of(reorient(image, order, flips))
+    assert turned.check_same(grid, "mask.mha") < 1e-9
+    for shift, refused in ((0.04, False), (0.1, True)):
+        origin = list(turned.origin)
+        origin[axis] += shift
+        moved = replace(turned, origin=origin)
+        if refused:
+            with pytest.raises(
+                DataError, match=r"^mask\.mha: lies elsewhere than the image, by up to 0\.1 mm at a corner"
+            ):
+                moved.check_same(grid, "mask.mha")
+        else:
+            assert moved.check_same(grid, "mask.mha") == pytest.approx(shift)
+
+
+def test_grids_of_other_sizes_or_spacings_are_refused(stored):
     _, image, _ = stored
-    same = volumes.Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    assert same.differs(same) is None
-    moved = volumes.Geometry(same.size, (4.0, 0.5, 0.8), same.origin, same.direction)
-    assert same.differs(moved) == "spacing"
-    wide = volumes.Geometry((20, 1168, 3682), same.spacing, same.origin, same.direction)
-    assert wide.differs(replace(wide, size=(20, 1169, 3682))) == "size"
+    same = geometry_of(image)
+    with pytest.raises(DataError, match=r"lies elsewhere than the image, by up to 0\.25 mm"):
+        replace(same, spacing=(4.0, 0.5, 0.8)).check_same(same, "m.mha")
+    wide = replace(same, size=(20, 1168, 3682))
+    with pytest.raises(DataError, match=r"m\.mha: its size differs from the image's: found size .*expected size"):
+        replace(wide, size=(20, 1169, 3682)).check_same(wide, "m.mha")

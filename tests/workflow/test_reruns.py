@@ -59,7 +59,7 @@ STAGES = ("split", "train", "predict", "structures", "evaluate", "draw_run")
 
 
 def tables(sequences=SEQUENCES):
-    return {"make_tables", "compare"} | jobs("draw_comparisons", sequences)
+    return {"make_tables", "compare", "findings"} | jobs("draw_comparisons", sequences)
 
 
 def after(stage, sequences=SEQUENCES, experiments=EXPERIMENTS, fold="0", seed="1"):
@@ -119,7 +119,7 @@ class Project(Workflow):
         sitk.WriteImage(sitk.Cast(sitk.ReadImage(path), sitk.sitkFloat64), path)
         assert path.stat().st_size > 1_000_000
         # the same voxels make the same slices: nothing after these stages
-        for stages in (("describe_volume", "extract_slices"), ("dataset_table",)):
+        for stages in (("describe_volume", "extract_slices"), ("dataset_table", "contact_sheet")):
             self("--configfile", folder / "config.yaml", "--until", *stages)
 
     def save(self, path):
@@ -267,7 +267,7 @@ SOUND = ("sound",)
             {"filters": {"paper": {"limit": 50}}},
             {job for s in SEQUENCES for job in manifests(s, ("released",))} | after("split", experiments=("released",)),
         ),
-        ({"experiments": {"sound": {"split": {"n_folds": 2}}}}, DEALT_ANEW),
+        ({"experiments": {"sound": {"split": {"n_folds": 3}}}}, DEALT_ANEW),
         (
             {"experiments": {"sound": {"folds": [0, 1]}}},
             after("split", experiments=SOUND, fold="1") - jobs("draw_network", SOUND),
@@ -335,7 +335,7 @@ def test_touching_every_file_of_the_project(project):
     assert project.plan() == set()
 
 
-MEASURED = {"evaluate", "leakage", "draw_run", "make_tables", "compare", "draw_comparisons"}
+MEASURED = {"evaluate", "leakage", "draw_run", "make_tables", "compare", "draw_comparisons", "findings"}
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ MEASURED = {"evaluate", "leakage", "draw_run", "make_tables", "compare", "draw_c
         ("lumbarflow/measures/structures.py", {"ceiling", "structures", *MEASURED} - {"leakage"}),
         (
             "lumbarflow/report/published/table2.csv",
-            {"make_tables", "compare", "draw_comparisons", "dataset_table", "fidelity_table"},
+            {"make_tables", "compare", "draw_comparisons", "dataset_table", "fidelity_table", "findings"},
         ),
         ("lumbarflow/plan.py", set()),
         ("show.py", set()),

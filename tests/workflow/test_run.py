@@ -11,7 +11,8 @@ import SimpleITK as sitk
 import yaml
 from conftest import ROOT
 
-from lumbarflow import files
+from lumbarflow import CLASSES, files
+from lumbarflow.data import volumes
 from lumbarflow.images import png
 from lumbarflow.measures import metrics
 
@@ -58,7 +59,7 @@ def test_table_2_holds_every_experiment_class_and_metric_beside_the_paper(tiny_r
     table = rows(tiny_run.results / "tables/table2.csv")
     found = {(row["sequence"], row["class"], row["experiment"]) for row in table}
     classes = ("background", "vertebrae", "spinal_canal", "ivd", "mean")
-    experiments = ("paper", "released", "sound", "released: mask copied", "sound: mask copied")
+    experiments = ("paper", "released", "sound")
     assert found == {(s, c, e) for s in ("t1", "t2_SPACE") for c in classes for e in experiments}
     printed = rows(ROOT / "workflow/scripts/lumbarflow/report/published/table2.csv")
     for row in table:
@@ -103,6 +104,52 @@ def test_the_leakage_canary(tiny_run):
             assert float(table["sound", sequence][name]) == 0
         copied = [float(table[e, sequence]["copied mask: macro Dice"]) for e in ("released", "sound")]
         assert copied[0] > copied[1] + 0.2  # copying gets far only where the split leaks
+
+
+@pytest.mark.parametrize("experiment", ["released", "sound"])
+def test_every_experiment_is_measured_on_the_source_grid_against_exact_labels(tiny_run, experiment):
+    """Counts of the yardstick once more from the files, by other means: a split of slices has its test slices there, a
+    split of patients every slice of its volumes."""
+    folder = tiny_run.results / RUN.format(experiment, "t1")
+    source = [row for row in rows(folder / "metrics.csv") if row["grid"] == "source"]
+    predicted = {(row["volume"], row["index"]) for row in rows(folder / "predictions.csv")}
+    assert {(row["volume"], row["index"]) for row in source} == predicted
+    assert all(row["scored"] == "true" and row["unit"] == "mm" for row in source)
+    seen = set()
+    for volume in {row["volume"] for row in source}:
+        labels = volumes.read(tiny_run.results / f"phantom/masks/{volume}.mha").array
+        exact = np.select([labels == 0, labels < 100, labels == 100], [0, 1, 2], 3)
+        assert experiment == "released" or len({i for v, i in predicted if v == volume}) == len(exact)
+        for row in (row for row in source if row["volume"] == volume):
+            index, k = int(row["index"]), CLASSES.index(row["class"])
+            if experiment == "released":
+                plane = png.read(folder / f"predictions/plane/{volume}/{index:03d}.png")
+            else:
+                plane = volumes.read(folder / f"volumes/{volume}.mha").array[index]
+            hits = ((plane == k) & (exact[index] == k)).sum()
+            assert int(row["tp"]) == hits
+            assert int(row["fp"]) == (plane == k).sum() - hits
+            assert int(row["fn"]) == (exact[index] == k).sum() - hits
+            seen.add((row["class"], hits > 0))
+    assert {name for name, _ in seen} == set(CLASSES)
+    assert ("background", True) in seen  # two epochs may find nothing else
+
+
+def test_the_first_page(tiny_run):
+    page = (tiny_run.results / "findings.html").read_text(encoding="utf-8")
+    lines = [line for line in (tiny_run.results / "findings.md").read_text(encoding="utf-8").splitlines() if line]
+    numbered = [line for line in lines if line[0].isdigit()]
+    assert 5 <= len(numbered) <= 10
+    assert "8 volumes (t1, t2_SPACE) of 4 patients: synthetic" in numbered[0]
+    ladder = rows(tiny_run.results / "tables/ladder.csv")
+    for row in ladder:
+        if (row["sequence"], row["class"], row["experiment"]) == ("t2_SPACE", "mean of the three", "released"):
+            assert f"reports {float(row['reported dice']):.3f}" in numbered[2]
+            assert f"reaches {float(row['dice']):.3f}" in numbered[2]
+    assert "too few for intervals" in " ".join(numbered)
+    assert "nan" not in " ".join(lines)
+    assert "data:image/png;base64," in page
+    assert "What not to conclude" in page
 
 
 def test_volumes_go_back_on_the_source_grid(tiny_run):
@@ -162,8 +209,9 @@ def test_a_second_run_does_nothing(tiny_run, tiny_config):
     assert "Nothing to be done" in tiny_run("--configfile", tiny_config).stdout
 
 
+@pytest.mark.long  # killed runs, in test_faults.py, are such runs, too
 def test_stage_by_stage_ends_in_the_bytes_of_one_run(tiny_run, tiny_config, workflow):
-    """One sequence of `released`; tests/workflow/test_faults.py compares runs of `sound`."""
+    """One sequence of `released`."""
     arguments = ("--configfile", tiny_config, "--config", "sequences=[t1]", "run=[released]")
     for stage in ("extract_slices", "label_slices", "manifest", "train", "make_tables"):
         workflow(*arguments, "--until", stage)
@@ -181,7 +229,7 @@ def test_the_official_split_follows_the_overview(tiny_config, workflow):
     assert {row["patient"] for row in split if row["subset"] == "test"} == {"5"}
 
 
-COMPARED = {"make_tables", "compare", "draw_comparisons"}
+COMPARED = {"make_tables", "compare", "draw_comparisons", "findings"}
 MEASURED = {"evaluate", "draw_run", *COMPARED}
 
 
@@ -206,14 +254,22 @@ def test_a_changed_setting_reruns_what_uses_it(tiny_run, tiny_config, tmp_path, 
     planned = jobs(tiny_run("--configfile", tiny_config, path, "--dry-run").stdout)
     assert set(planned) == expected
     assert all(
-        count == (1 if rule in ("make_tables", "compare", "draw_network") else 2) for rule, count in planned.items()
+        count == (1 if rule in ("make_tables", "compare", "findings", "draw_network") else 2)
+        for rule, count in planned.items()
     ), planned
 
 
 def test_the_report_is_one_file(tiny_run, tiny_config):
     tiny_run("--configfile", tiny_config, "--report", tiny_run.folder / "report.html")
     page = (tiny_run.folder / "report.html").read_text(encoding="utf-8")
-    categories = ("1 Tables", "3 Training (Figures 7, 12-14)", "4 Segmentations", "5 Dataset", "6 What APTA changes")
+    categories = (
+        "0 What was found",
+        "1 Tables",
+        "3 Training (Figures 7, 12-14)",
+        "4 Segmentations",
+        "5 Dataset",
+        "6 What APTA changes",
+    )
     for words in (*categories, "2 Comparisons", "Ladder: what each step costs", "Table 2: metrics"):
         assert words in page
 

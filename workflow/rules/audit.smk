@@ -72,10 +72,11 @@ rule dataset_table:
 
 
 rule contact_sheet:
-    """Show the middle slice of every volume with the outlines of its mask."""
+    """Show the middle slice of every volume with the outlines of its mask, and what is odd about it."""
     input:
-        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        slices=get_pictured("results/slices/{slices}/{volume}.csv"),
         labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
+        described=get_pictured("results/volumes/{volume}.csv"),
     output:
         report(
             "results/figures/contact/{slices}/{labels}/{sequence}.png",
@@ -236,7 +237,7 @@ rule dataset:
     input:
         rules.dataset_table.output,
         rules.fidelity_table.output if PLAN.repairs else [],
-        get_each(rules.contact_sheet.output[0], PLAN.masks),
+        get_each(rules.contact_sheet.output[0], PLAN.sheets),
         get_each(rules.fidelity.output.figure[0], PLAN.repairs),
         get_each(rules.draw_data.output.masks[0], PLAN.manifests),
 
@@ -248,5 +249,5 @@ rule coloured:
             "results/coloured/{recipes}/{kind}/{volume}",
             recipes=get_each("{slices}/{labels}", PLAN.masks),
             kind=["colour", "grey"],
-            volume=VOLUMES,
+            volume=PLAN.volumes,
         ),

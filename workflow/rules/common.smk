@@ -1,5 +1,5 @@
 # Helpers that the rules of several stages use.
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 
 pathvars:
@@ -51,6 +51,15 @@ def get_first(pattern):
     return get
 
 
+def get_trained(pattern):
+    """An input function: the path that belongs to the training whose network a job uses (`networks_of`)."""
+
+    def get(wildcards):
+        return str(pattern).format(**{**wildcards, "experiment": PLAN.trains(wildcards.experiment)})
+
+    return get
+
+
 def get_volume(*keys):
     """A value that the plan holds for a job's volume; `lookup` would walk through all volumes for each job."""
 
@@ -59,6 +68,15 @@ def get_volume(*keys):
         for key in keys:
             found = found[key]
         return found
+
+    return get
+
+
+def get_pictured(pattern):
+    """An input function: one path for each volume of the job's sequence, also for those without a mask."""
+
+    def get(wildcards):
+        return expand(pattern, volume=PLAN.pictured(wildcards.sequence), allow_missing=True)
 
     return get
 

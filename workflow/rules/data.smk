@@ -1,4 +1,6 @@
-# Stage 0. In: nothing, or the web. Out: a dataset folder in SPIDER's layout.
+# Stage 0. In: nothing, the web, or a folder in another layout. Out: a dataset folder in SPIDER's layout, or a sample
+# sheet.
+import time
 
 if PLAN.makes_phantom:
 
@@ -27,6 +29,29 @@ if PLAN.makes_phantom:
             "../scripts/phantom.py"
 
 
+if config["scans"] == "phantom":
+
+    rule phantom_scans:
+        """Make new scans without masks: patients that are in no dataset."""
+        output:
+            [scan.image for scan in PLAN.scans.values()],
+        log:
+            "results/logs/phantom_scans.log",
+        benchmark:
+            "results/benchmarks/phantom_scans.tsv"
+        conda:
+            "../../envs/base.yaml"
+        threads: 1
+        resources:
+            mem_mb=grow(1000),
+            runtime=grow(15),
+        params:
+            code=get_code("phantom_scans"),
+            sequence=next(iter(PLAN.scans.values())).sequence,
+        script:
+            "../scripts/phantom_scans.py"
+
+
 if "download" in config:
 
     rule download:
@@ -49,3 +74,27 @@ if "download" in config:
             root=config["root"],
         script:
             "../scripts/download.py"
+
+
+if any(LISTING.search(target) for target in TARGETS):
+
+    rule sheet:
+        """List the series of a BIDS dataset or of DICOM studies as a sample sheet, to be looked at before it is used."""
+        output:
+            sheet="results/sheet.csv",
+        log:
+            "results/logs/sheet.log",
+        benchmark:
+            "results/benchmarks/sheet.tsv"
+        conda:
+            "../../envs/base.yaml"
+        threads: 1
+        resources:
+            mem_mb=grow(1000),
+            runtime=grow(60),
+        params:
+            code=get_code("sheet"),
+            root=config["root"],
+            asked=time.time(),  # made anew each time that it is asked for: its input is a whole tree
+        script:
+            "../scripts/sheet.py"

@@ -4,10 +4,10 @@
 
 
 rule predict:
-    """Segment the test images, and every slice of the test volumes of a patient split."""
+    """Segment the test slices on the network's grid and on the source grid; of a patient split, whole test volumes."""
     input:
-        model="results/experiments/<run>/model.keras",
-        about="results/experiments/<run>/model.json",
+        model=get_trained(rules.train.output.model),
+        about=get_trained(rules.train.output.about),
         split="results/experiments/<tested_run>/split.csv",
         slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
         labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),

@@ -30,6 +30,7 @@ rule manifest:
     """Keep the images with enough classes and limited class imbalance; record why the others are dropped."""
     input:
         weights=get_per_volume("results/weights/{slices}/{labels}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
     output:
         "results/manifests/{slices}/{labels}/{filter}/{sequence}.csv",
     log:
@@ -45,5 +46,6 @@ rule manifest:
     params:
         code=get_code("manifest"),
         filter=lookup("{filter}", within=config["filters"]),
+        scheme=PLAN.scheme,
     script:
         "../scripts/manifest.py"

@@ -16,7 +16,8 @@ if not (ROOT / "workflow" / "scripts").is_dir():
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from lumbarflow import DataError, settings, source
-from lumbarflow.plan import Plan
+from lumbarflow.data import dataset, schemes
+from lumbarflow.plan import LISTING, Plan
 
 
 def get_targets():
@@ -29,8 +30,11 @@ def get_targets():
 
 
 try:
+    settings.check_cut(sys.argv)
+    special = ("download", "sheet", "segment", "check_model")
+    TARGETS = get_targets() if any(word in each for word in special for each in sys.argv) else set()
     config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
-    PLAN = Plan.make(config, ROOT / "workflow" / "schemas", get_targets() if "download" in config else ())
+    PLAN = Plan.make(config, ROOT / "workflow" / "schemas", TARGETS)
 except DataError as error:
     # a WorkflowError would add positions in the Snakefile, which mean nothing to a user
     logger.error(f"Error: {error}")
@@ -39,4 +43,17 @@ except DataError as error:
 EXPERIMENTS = PLAN.experiments
 VOLUMES = PLAN.sources
 for sequence in [s for s in config["sequences"] if VOLUMES and s not in PLAN.sequences]:
-    logger.info(f"Sequence {sequence}: no volumes in {config['sheet'] or config['root']}; left out of all tables.")
+    logger.info(
+        f"Sequence {sequence}: no volumes with masks in {config['sheet'] or config['root']}; left out of all tables."
+    )
+if PLAN.unlabelled:
+    logger.info(
+        f"Without a mask: {len(PLAN.unlabelled)} of {len(VOLUMES)} volumes, such as {next(iter(PLAN.unlabelled))}; they are "
+        "described and shown, but not trained or tested on."
+    )
+for sequence in PLAN.left_out:
+    logger.info(f"Sequence {sequence}: in the dataset, but not in config.sequences; left out.")
+for kind in schemes.lacking(PLAN.scheme) if PLAN.scheme else []:
+    logger.info(f"The label scheme {PLAN.scheme['name']} has no {kind}: tables will have no value for this class.")
+if not config["baseline"]:
+    logger.info("The baseline is not among the experiments that are run: the ablation table will have no rows.")

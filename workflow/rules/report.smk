@@ -31,8 +31,8 @@ rule make_tables:
         stacks=get_each(rules.evaluate.output.stack, PLAN.runs),
         volumes=get_each(rules.evaluate.output.volumes, PLAN.runs),
         structures=get_each(rules.evaluate.output.structures, PLAN.runs),
-        ceiling=expand(rules.ceiling.output, volume=VOLUMES),
-        about=get_each(rules.train.output.about, PLAN.runs),
+        ceiling=expand(rules.ceiling.output, volume=PLAN.volumes),
+        about=get_each(rules.train.output.about, PLAN.trainings),
         copied=get_each(rules.leakage.output.images, PLAN.runs),
         manifests=get_each(rules.manifest.output[0], PLAN.manifests),
     output:
@@ -81,6 +81,7 @@ rule make_tables:
         code=get_code("make_tables"),
         experiments=list(PLAN.manifests.values()),
         evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
+        trains={name: PLAN.trains(name) for name in EXPERIMENTS},
     script:
         "../scripts/make_tables.py"
 
@@ -155,8 +156,8 @@ rule cross_table:
 rule draw_run:
     """Draw the training curves and the overlays of one trained network."""
     input:
-        history="results/experiments/<run>/history.csv",
-        about="results/experiments/<run>/model.json",
+        history=get_trained(rules.train.output.history),
+        about=get_trained(rules.train.output.about),
         split="results/experiments/<run>/split.csv",
         images="results/experiments/<run>/metrics.csv",
         predictions="results/experiments/<run>/predictions.csv",
@@ -301,6 +302,37 @@ rule draw_comparisons:
         "../scripts/draw_comparisons.py"
 
 
+rule findings:
+    """The first page: in ten lines and one picture, what was found, and what not to conclude."""
+    input:
+        tables=expand("results/tables/{table}.csv", table=["ladder", "leakage", "intervals", "summary"]),
+        picture=f"results/figures/comparisons/{PLAN.headline}/ladder.png",
+    output:
+        report(
+            "results/findings.html",
+            category="0 What was found",
+            labels={"page": "In ten lines"},
+            caption="../report/findings.rst",
+        ),
+        "results/findings.md",
+    log:
+        "results/logs/findings.log",
+    benchmark:
+        "results/benchmarks/findings.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(500),
+        runtime=grow(15),
+    params:
+        code=get_code("findings"),
+        sequence=PLAN.headline,
+        data=PLAN.described,
+    script:
+        "../scripts/findings.py"
+
+
 rule tables:
     """All tables, from the models that exist; only missing or outdated ones are trained."""
     input:
@@ -311,11 +343,12 @@ rule tables:
 
 
 rule figures:
-    """All figures."""
+    """All figures, and the first page."""
     input:
+        rules.findings.output,
         get_each(rules.draw_run.output.curves[0], PLAN.runs),
-        get_each(rules.contact_sheet.output[0], PLAN.masks),
+        get_each(rules.contact_sheet.output[0], PLAN.sheets),
         get_each(rules.fidelity.output.figure[0], PLAN.repairs),
         get_each(rules.draw_data.output.masks[0], PLAN.manifests),
-        expand("results/figures/{experiment}/network.png", experiment=EXPERIMENTS),
+        get_each("results/figures/{experiment}/network.png", PLAN.trainings),
         expand("results/figures/comparisons/{sequence}/ladder.png", sequence=PLAN.sequences),

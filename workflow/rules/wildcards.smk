@@ -4,11 +4,12 @@
 
 wildcard_constraints:
     volume=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    sequence="t1|t2|t2_SPACE|all",  # all: a training on all sequences together
-    tested="t1|t2|t2_SPACE",
+    sequence="|".join([*config["sequences"], "all"]),  # all: a training on all sequences together
+    tested="|".join(config["sequences"]),
     slices=r"[A-Za-z0-9_]+",
     labels=r"[A-Za-z0-9_]+",
     filter=r"[A-Za-z0-9_]+",
     experiment=r"[A-Za-z0-9_]+",
     fold=r"\d+",
     seed=r"\d+",
+    scan=r"[A-Za-z0-9][A-Za-z0-9_-]*",

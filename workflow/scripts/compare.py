@@ -6,15 +6,13 @@ from lumbarflow.job import run
 def main(snakemake):
     from pathlib import Path
 
-    import pandas as pd
-
     from lumbarflow.report import comparison, frames, publish, published, results
-    from lumbarflow.report.notes import NOTES
+    from lumbarflow.report.notes import LAYOUTS, NOTES
 
     settings = snakemake.params.settings
     ours = {Path(path).stem: frames.read_table(path) for path in snakemake.input.tables}
     printed = {name: published.read(name) for name in ("table1", "table2", "table3")}
-    overview = [pd.read_csv(path, dtype=str) for path in snakemake.input.overview]
+    overview = [frames.read_given(path) for path in snakemake.input.overview]
     found = results.by_sequence(snakemake.input.images)
     runs = [(experiment, *rest[:1], settings[experiment]["evaluation"], *rest[1:]) for experiment, *rest in found]
     splits = {experiment: each["split"]["kind"] for experiment, each in settings.items()}
@@ -28,7 +26,8 @@ def main(snakemake):
         "paper_audit": comparison.paper_audit(printed),
     }
     for name, frame in made.items():
-        publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name])
+        layout = LAYOUTS.get(name, publish.PLAIN)
+        publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout)
 
 
 run(main, globals().get("snakemake"))

@@ -8,22 +8,20 @@ def main(snakemake):
     from pathlib import Path
 
     from lumbarflow import files
-    from lumbarflow.data import volumes
+    from lumbarflow.data.geometry import Geometry
     from lumbarflow.images import png
     from lumbarflow.report import figures
 
+    masks = {Path(table).stem: table for table in snakemake.input.labels}
     tiles = []
-    for image, mask in zip(snakemake.input.slices, snakemake.input.labels, strict=True):
-        rows, masks = files.read_csv(image), files.read_csv(mask)
-        row, truth = rows[len(rows) // 2], masks[len(rows) // 2]
-        name = f"{int(row['index']):03d}.png"
-        picture, classes = (
-            png.read(Path(table).with_suffix("") / name, entry["sha256"])
-            for table, entry in ((image, row), (mask, truth))
-        )
-        stored = volumes.Geometry(**json.loads(row["geometry"])).orientation()
-        remark = f"{stored}, slice {row['index']} of {len(rows)}"
-        tiles.append((row["volume"], remark, picture, classes))
+    for table, described in zip(snakemake.input.slices, snakemake.input.described, strict=True):
+        rows, odd = files.read_csv(table), files.read_csv(described)[0]["remarks"]
+        middle = len(rows) // 2
+        row, name = rows[middle], f"{int(rows[middle]['index']):03d}.png"
+        picture, mask = png.read(Path(table).with_suffix("") / name, row["sha256"]), masks.get(row["volume"])
+        classes = png.read(Path(mask).with_suffix("") / name, files.read_csv(mask)[middle]["sha256"]) if mask else None
+        stored = Geometry(**json.loads(row["geometry"])).orientation()
+        tiles.append((row["volume"], f"{stored}, slice {row['index']} of {len(rows)}", odd, picture, classes))
     recipes = snakemake.wildcards
     remark = f"slices: {recipes.slices}, labels: {recipes.labels}; under each name its stored orientation"
     figures.contact_sheet(snakemake.output[0], tiles, f"{recipes.sequence}: the middle slice of each volume", remark)

@@ -14,7 +14,7 @@ def main(snakemake):
     tested += [(path, results.where(Path(path).parents[1])) for path in snakemake.input.across]
     for path, (experiment, trained_on) in tested:
         images = frames.read_table(path)
-        images = images[images["grid"] == evaluation[experiment]["grid"]]
+        images = images[images["scored"] & (images["grid"] == evaluation[experiment]["grid"])]
         runs += [(experiment, trained_on, *group) for group in images.groupby("sequence", sort=False)]
     publish.write(tables.across(runs), Path(snakemake.output[0]).with_suffix(""), *NOTES["cross_sequence"])
 

@@ -10,15 +10,14 @@ def main(snakemake):
 
     from lumbarflow import files
     from lumbarflow.data import dataset, labels
-    from lumbarflow.report import audit, publish, published
-    from lumbarflow.report.notes import NOTES
+    from lumbarflow.report import audit, frames, publish, published
+    from lumbarflow.report.notes import LAYOUTS, NOTES
 
-    text = {"volume": str, "patient": str, "labels": str}
-    volumes = pd.concat([pd.read_csv(path, dtype=text) for path in snakemake.input.volumes], ignore_index=True)
-    overview = pd.read_csv(snakemake.input.overview[0], dtype=str) if snakemake.input.overview else None
+    volumes = pd.concat([frames.read_table(path) for path in snakemake.input.volumes], ignore_index=True)
+    overview = frames.read_given(snakemake.input.overview[0]) if snakemake.input.overview else None
     made = {"dataset": audit.dataset(volumes, overview, published.read("dataset")), "volumes": volumes}
     for name, frame in made.items():
-        publish.write(frame, f"{snakemake.params.folder}/{name}", *NOTES[name])
+        publish.write(frame, f"{snakemake.params.folder}/{name}", *NOTES[name], LAYOUTS.get(name, publish.PLAIN))
     with files.replacing(snakemake.output.colours) as path:
         path.write_text(labels.colour_table(), encoding="utf-8")
     for same in dataset.duplicates(dict(zip(volumes["volume"], volumes["image_sha256"], strict=True))):

@@ -17,10 +17,10 @@ def main(snakemake):
     dice = {}
     for experiment, parts in found.items():
         classes = dict(list(pd.concat(parts).groupby("class")))
-        dice[experiment] = comparison.patient_scores(classes, "network")["dice"]
+        dice[experiment] = comparison.patient_scores(classes)["dice"]
     tables = [frames.read_table(path) for path in snakemake.input.tables]
     ladder, leakage = (table[table["sequence"] == sequence] for table in tables)
-    title = "Dice of each test patient, pooled over its slices on the network grid"
+    title = "Dice of each test patient, pooled over its slices on the source grid, exact labels"
     drawn = {
         "distributions": charts.distributions(dice, f"{sequence}: {title}"),
         "ladder": charts.ladder(ladder, f"{sequence}: what each step from the paper to a sound protocol costs"),

@@ -11,19 +11,17 @@ def main(snakemake):
     import numpy as np
 
     from lumbarflow import DataError, files
-    from lumbarflow.data import labels, volumes
+    from lumbarflow.data import labels, masks
+    from lumbarflow.data.geometry import Geometry
     from lumbarflow.images import png, recipes, slices
 
     rows = files.read_csv(snakemake.input.slices)
     params = snakemake.params
     recipe, size, source = params.recipe, params.canvas_size, params.source
-    mask = volumes.read(**source)
-    image = volumes.Geometry(**json.loads(rows[0]["geometry"]))
-    if different := mask.geometry.differs(image):
-        raise DataError(
-            f"{source['path']}: its {different} differs from the image's: found {mask.geometry}; "
-            f"expected {image}; resample the mask to the image's grid"
-        )
+    mask = masks.read(**source)
+    image = Geometry(**json.loads(rows[0]["geometry"]))
+    apart = mask.geometry.check_same(image, source["path"])
+    logging.info("mask stored %s, up to %.2g mm from the image", mask.geometry.orientation(), apart)
     try:
         classes = labels.lut(mask.array)
     except DataError as error:
@@ -36,8 +34,9 @@ def main(snakemake):
     for row, plane, exact in zip(rows, mask.array, classes, strict=True):
         picture = recipes.make(recipe, plane, exact, place, size)
         digest = png.write(Path(snakemake.output.pictures) / f"{int(row['index']):03d}.png", picture)
-        table.append({"volume": row["volume"], "index": row["index"], "sha256": digest})
-    files.write_csv(snakemake.output.table, table, ("volume", "index", "sha256"))
+        found = " ".join(map(str, np.unique(plane)))
+        table.append({"volume": row["volume"], "index": row["index"], "sha256": digest, "labels": found})
+    files.write_csv(snakemake.output.table, table, ("volume", "index", "sha256", "labels"))
     logging.info(
         "%d masks, pixels of each class in the volume %s", len(table), np.bincount(classes.ravel(), minlength=4)
     )

@@ -8,7 +8,7 @@ def main(snakemake):
     from collections import Counter
 
     from lumbarflow import DataError, files
-    from lumbarflow.data import dataset
+    from lumbarflow.data import dataset, schemes
     from lumbarflow.images import weights
 
     rows = [row for path in snakemake.input.weights for row in files.read_csv(path)]
@@ -23,6 +23,9 @@ def main(snakemake):
                 "remove all but one, or give them one patient in a sample sheet"
             )
         logging.warning("%s", text)
+    masks = [row for path in snakemake.input.labels for row in files.read_csv(path)]
+    planes = ([int(label) for label in row["labels"].split()] for row in masks)
+    schemes.check_found(planes, snakemake.params.scheme, f"sequence {snakemake.wildcards.sequence}")
     decisions = weights.select(rows, **snakemake.params.filter)
     for row, (kept, reason) in zip(rows, decisions, strict=True):
         row |= {"kept": kept, "reason": reason}

@@ -34,12 +34,8 @@ def main(snakemake):
     volumes.mkdir(parents=True, exist_ok=True)
     rows = []
     for volume, group in segmentation.tested(groups, params.kind).items():
-        said, truths = segmenter.segment(group)
-        rows += segmenter.write_pictures(group, said, truths, pictures)
-        if params.kind != "slice":
-            source = files.read_csv(tables[volume])
-            views, path = params.prediction["views"], volumes / f"{volume}.mha"
-            segmenter.write_volume(group, said, source, views, smallest, path)
+        table, views, whole = files.read_csv(tables[volume]), params.prediction["views"], params.kind != "slice"
+        rows += segmenter.write(group, table, views, smallest, pictures, volumes if whole else None)
     files.write_csv(snakemake.output.table, rows, list(rows[0]))
 
 

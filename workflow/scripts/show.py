@@ -7,7 +7,6 @@ import pandas as pd
 
 folder = Path(sys.argv[1])
 table = pd.read_csv(folder / "tables/table2.csv")
-table = table[~table["experiment"].str.endswith("copied")]
 table["unit"] = table["how"].str.extract(r"(mm|px)$", expand=False).fillna("px")
 shown = ["sequence", "class", "experiment", "iou", "dice", "asd", "unit", "nsd", "precision", "recall", "f1"]
 print((folder / "tables/summary.md").read_text(encoding="utf-8"))
@@ -16,4 +15,5 @@ print(table[shown].to_string(index=False, float_format=lambda value: f"{value:.4
 print("\nThe rows `released` and `sound` are of synthetic patients: the phantom, not the paper's data.")
 print(f"Tables:  {(folder / 'tables').resolve()}")
 print(f"Figures: {(folder / 'figures').resolve()}")
+print(f"New scans: {(folder / 'segmentations/gallery.html').resolve()}")
 print(f"Report:  {(folder / 'report.html').resolve()}")

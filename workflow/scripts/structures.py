@@ -10,7 +10,7 @@ def main(snakemake):
     import numpy as np
 
     from lumbarflow import files
-    from lumbarflow.data import volumes
+    from lumbarflow.data import volumes, writing
     from lumbarflow.measures import structures
 
     compile_once(structures.label, np.ones((2, 2, 2), np.uint8), (1, 1, 1))
@@ -20,7 +20,7 @@ def main(snakemake):
     for path in sorted(predictions.glob("*.mha")):
         classes = volumes.read(path)
         labels = structures.label(classes.array, classes.spacing)
-        volumes.write(folder / path.name, labels, classes.geometry)
+        writing.write(folder / path.name, labels, classes.geometry)
         rows = structures.describe(labels, classes.spacing)
         table += [{"volume": path.stem, **row} for row in rows]
         stray = int(np.count_nonzero(classes.array) - np.count_nonzero(labels))

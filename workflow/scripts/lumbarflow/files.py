@@ -9,8 +9,10 @@ import csv
 import fcntl
 import hashlib
 import json
+import logging
 import numbers
 import os
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +30,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    temporary = path.with_name(f".partial-{path.name}")  # keeps endings such as .nii.gz
     try:
         yield temporary
         os.replace(temporary, path)
@@ -37,11 +39,32 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; it becomes `path`, in place of what was there, if the block
+    succeeds."""
+    path = Path(path)
+    temporary = path.with_name(f".partial-{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`; create the file if it is missing."""
+    """Hold an exclusive lock on the file `path`; create the file if it is missing. Where the file system has no locks,
+    a line in the log says so and there is none: it only saves work that would be done twice."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            logging.getLogger(__name__).info("%s: cannot be locked (%s); going on without", path, error.strerror)
         yield
 
 
@@ -64,7 +87,7 @@ def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Coll
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Read the rows of a CSV file as dicts of text. A cell missing from its line is None (in files of users only).
+    """Read the rows of a CSV file of this workflow as dicts of text; of users' files see data.tables.
 
     Raises DataError if the file has no header, is not UTF-8 or is not valid CSV.
     """

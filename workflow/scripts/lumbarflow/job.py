@@ -76,6 +76,8 @@ def end_with(process: int | None) -> None:
 def software() -> str:
     """Version of this software, and its commit where it runs from a clone."""
     root = Path(__file__).resolve().parents[3]
+    if not (root / "CITATION.cff").is_file():
+        return f"lumbarflow {version('lumbarflow')}, installed"
     stated = re.search(r"^version: (.+)$", (root / "CITATION.cff").read_text(encoding="utf-8"), re.M)
     name = f"lumbarflow {stated[1] if stated else 'of unknown version'}"
     if not (root / ".git").exists():  # a copy; or a folder within another project's clone

@@ -5,17 +5,24 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from . import DataError, settings, source
-from .data import dataset
+from .application import levels
+from .data import dataset, new_scans, schemes
 from .data.dataset import Source
+from .data.new_scans import Scan
+from .learning import splits
 
-DOWNLOADING = re.compile(r"(^|_)download$|(^|/)download\.txt$")  # the rule (also with a module's prefix), or its output
+# rules that make a dataset or its list (also with a module's prefix), or their outputs
+DOWNLOADING = re.compile(r"(^|_)download$|(^|/)download\.txt$")
+LISTING = re.compile(r"(^|_)sheet$|(^|/)results/sheet\.csv$")
+# rules for new scans, or their outputs: they need no dataset
+SCANNING = re.compile(r"(^|_)(segment|check_model)$|(^|/)results/segmentations/")
 PHANTOM = "results/phantom"  # the built-in dataset is made here, never in a folder of the user
 
 
@@ -55,11 +62,20 @@ class Manifest(Masks):
 @dataclass(frozen=True)
 class Plan:
     """What is to be run. config: validated, with all defaults; experiments: {name: complete settings} of those to
-    run; volumes: {name: Source} of the wanted sequences, empty if the dataset is to be downloaded first."""
+    run; volumes: {name: Source} of the wanted sequences, empty if the dataset is to be downloaded or listed first;
+    unlabelled: those without a mask, which are only looked at; left_out: the sequences of the dataset that are not
+    wanted; scheme: what the masks' labels mean, None: they are SPIDER's; scans: {name: Scan} to be segmented; models:
+    {sequence, or `` for any: absolute paths of the packages to do it by}, absolute so that Snakemake takes none for a
+    result of this run."""
 
     config: Mapping[str, Any]
     experiments: Mapping[str, Mapping[str, Any]]
     volumes: Mapping[str, Source]
+    unlabelled: Mapping[str, Source] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
+    scheme: schemes.Scheme | None = None
+    scans: Mapping[str, Scan] = field(default_factory=dict)
+    models: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def make(cls, config: Mapping[str, Any], schemas: Path, targets: Iterable[str] = ()) -> Plan:
@@ -73,8 +89,51 @@ class Plan:
                 chosen = [each] if key == "labels" else [each[key] for key in ("network", "loss", "normalisation")]
                 for module in settings.modules(chosen):
                     source.find(module, f"config.{key}.{name}")
-        downloading = any(DOWNLOADING.search(target) for target in targets)
-        return cls(config, experiments, {} if downloading else find_volumes(config))
+        making = any(kind.search(target) for kind in (DOWNLOADING, LISTING, SCANNING) for target in targets)
+        found = {} if making else find_volumes(config)
+        wanted = {name: each for name, each in found.items() if each.sequence in config["sequences"]}
+        left_out = list(dict.fromkeys(each.sequence for name, each in found.items() if name not in wanted))
+        unlabelled = {name: each for name, each in wanted.items() if not each.mask}
+        labelled = {name: each for name, each in wanted.items() if each.mask}
+        if wanted and not labelled:
+            raise DataError(
+                f"{config['sheet'] or config['root']}: none of its {len(wanted)} images has a mask, so there is "
+                "nothing to learn from; add masks under the images' names (sheet: column mask), or look for a misspelt "
+                "folder"
+            )
+        scheme = schemes.load(config["scheme"], config["unknown_labels"])
+        models, scans = find_models(config), find_scans(config, targets)
+        plan = cls(config, experiments, labelled, unlabelled, left_out, scheme, scans, models)
+        if plan.makes_phantom and config["scheme"] != "spider":
+            raise DataError(f"config.scheme: the phantom's labels are SPIDER's, not {config['scheme']!r}; use spider")
+        plan._check_patients()
+        return plan
+
+    def _check_patients(self) -> None:
+        """Raise a DataError where a split by patients leaves a training without a subset that it needs."""
+        official = None
+        for run in self.runs:
+            split = self.experiments[run.experiment]["split"]
+            how = {key: split[key] for key in ("kind", "n_folds", "validation")}
+            key = f"config.experiments.{run.experiment}.split"
+            if how["kind"] == "slice":
+                continue  # how many slices there are shows once they are made
+            if how["kind"] == "official":
+                if self.makes_phantom or not os.path.isfile(self.overview):
+                    continue  # the phantom's is yet to be made; of a dataset, rule split names the missing file
+                official = official or splits.read_official(self.overview)
+            try:
+                sides = splits.sides(**how, seed=None, fold=run.fold, patients=self.patients, official=official)
+            except DataError as error:
+                raise DataError(f"{key}.kind: {self.overview}: {error}") from None
+            of_sequence = [p for p, sequences in self.patients.items() if run.sequence in (*sequences, "all")]
+            missing = set(splits.needed(how["validation"])) - {sides[patient] for patient in of_sequence}
+            if missing:
+                raise DataError(
+                    f"{key}: kind {how['kind']} with n_folds {how['n_folds']} leaves fold {run.fold} of {run.sequence} "
+                    f"no patient for {' and '.join(sorted(missing))}; it has {len(of_sequence)}; lower n_folds, add "
+                    "patients, or choose another kind"
+                )
 
     @cached_property
     def sequences(self) -> list[str]:
@@ -90,9 +149,27 @@ class Plan:
             patients.setdefault(each.patient, []).append(each.sequence)
         return patients
 
+    @property
+    def headline(self) -> str:
+        """The sequence of which the first page speaks: the paper's best one, if it is there."""
+        return "t2_SPACE" if "t2_SPACE" in self.sequences or not self.sequences else self.sequences[0]
+
+    @property
+    def described(self) -> str:
+        """What the dataset is, for the first page."""
+        where = self.config["sheet"] or self.config["root"]
+        kind = "synthetic patients, made on the spot" if self.makes_phantom else where
+        numbers = f"{len(self.volumes)} volumes ({', '.join(self.sequences)}) of {len(self.patients)} patients"
+        caution = " No number here says anything of real patients." if self.makes_phantom else ""
+        return f"Data: {numbers}: {kind}.{caution}"
+
     def volumes_of(self, sequence: str) -> list[str]:
         """Names of the volumes of a sequence, or of all volumes for `all`."""
         return [name for name, each in self.volumes.items() if sequence in (each.sequence, "all")]
+
+    def pictured(self, sequence: str) -> list[str]:
+        """Names of the volumes of a sequence, those without a mask last."""
+        return [*self.volumes_of(sequence), *(n for n, each in self.unlabelled.items() if each.sequence == sequence)]
 
     @cached_property
     def trained_on(self) -> dict[str, list[str]]:
@@ -101,16 +178,27 @@ class Plan:
 
     @cached_property
     def sources(self) -> dict[str, dict[str, Any]]:
-        """{volume: {patient, sequence, files, stored}}. files: the files that its `image` and its `mask` consist of;
-        stored: the arguments of volumes.read for each: the path, and values that replace the header's."""
+        """{volume: {patient, sequence, files, stored}}, also of those without a mask. files: the files that its `image`
+        and its `mask` consist of; stored: the arguments of volumes.read or masks.read: the path, values that replace
+        the header's, of an image its series, and of a mask its label scheme, unless it is SPIDER's, and, if it is
+        DICOM, the image."""
         found = {}
-        for name, each in self.volumes.items():
+        for name, each in {**self.volumes, **self.unlabelled}.items():
             paths, override = {"image": each.image, "mask": each.mask}, self.config["overrides"].get(name)
+            stored: dict[str, dict[str, Any]] = {
+                kind: {"path": path, "override": override} for kind, path in paths.items()
+            }
+            if each.series:
+                stored["image"]["series"] = each.series
+            if self.scheme:
+                stored["mask"]["scheme"] = self.scheme
+            if os.path.isdir(each.mask) or each.mask.lower().endswith(".dcm"):
+                stored["mask"]["image"] = stored["image"]
             found[name] = {
                 "patient": each.patient,
                 "sequence": each.sequence,
                 "files": {kind: dataset.parts(path) for kind, path in paths.items()},
-                "stored": {kind: {"path": path, "override": override} for kind, path in paths.items()},
+                "stored": stored,
             }
         return found
 
@@ -141,6 +229,29 @@ class Plan:
         ]
 
     @cached_property
+    def trainings(self) -> list[Run]:
+        """The runs that train a network of their own."""
+        return [run for run in self.runs if self.trains(run.experiment) == run.experiment]
+
+    def trains(self, experiment: str) -> str:
+        """Name of the experiment that trains the networks of another one, or its own."""
+        return self.experiments[experiment]["networks_of"] or experiment
+
+    @cached_property
+    def packages(self) -> dict[tuple[str, str], list[Run]]:
+        """{(experiment, sequence): its runs} of what can be packaged: a network that saw slices of all patients has no
+        score that says how well it segments others."""
+        found: dict[tuple[str, str], list[Run]] = {}
+        for run in self.runs:
+            if self.experiments[run.experiment]["split"]["kind"] != "slice":
+                found.setdefault((run.experiment, run.sequence), []).append(run)
+        return found
+
+    def models_of(self, scan: str) -> Sequence[str]:
+        """Packages to segment a scan by: of its sequence, or for any."""
+        return self.models.get(self.scans[scan].sequence) or self.models.get("", ())
+
+    @cached_property
     def cross_runs(self) -> list[CrossRun]:
         """Every test on a sequence that the network was not trained on."""
         return [
@@ -155,6 +266,14 @@ class Plan:
         """Class masks that an experiment uses."""
         pairs = dict.fromkeys((each["slices"], each["labels"]) for each in self.experiments.values())
         return [Masks(*pair, sequence) for pair in pairs for sequence in self.sequences]
+
+    @cached_property
+    def sheets(self) -> list[Masks]:
+        """What contact sheets show: as masks, and sequences without any."""
+        found = dict.fromkeys(each.sequence for each in self.unlabelled.values())
+        pairs = dict.fromkeys((each.slices, each.labels) for each in self.masks)
+        others = [sequence for sequence in found if sequence not in self.sequences]
+        return [*self.masks, *(Masks(*pair, sequence) for pair in pairs for sequence in others)]
 
     @cached_property
     def exact_labels(self) -> str | None:
@@ -178,12 +297,47 @@ class Plan:
         return manifests
 
 
+def find_models(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """{sequence, or `` for any: paths of packages} that config.model names. Raises a DataError for a missing file."""
+    given = config["model"] if isinstance(config["model"], dict) else {"": config["model"]}
+    found = {}
+    for sequence, paths in given.items():
+        listed = [paths] if isinstance(paths, str) else paths
+        found[sequence] = [os.path.abspath(path) for path in listed if path]
+        for path in found[sequence]:
+            if not os.path.isfile(path):
+                raise DataError(f"config.model: {path}: no such file; `snakemake package` writes results/models/")
+    return {sequence: paths for sequence, paths in found.items() if paths}
+
+
+def find_scans(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, Scan]:
+    """{name: Scan} of config.scans. Raises a DataError that names the key or file, also where a target lacks them."""
+    levels.check(config["lowest"])
+    asked = [target for target in targets if SCANNING.search(target)]
+    if asked and not config["model"]:
+        raise DataError("config.model: no model given; add `--config model=FILE`, which `snakemake package` wrote")
+    if any("check_model" not in target for target in asked) and not config["scans"]:
+        raise DataError(
+            "config.scans: no scans given; add `--config scans=PATH`: a scan, a folder of scans, or a sheet"
+        )
+    if config["scans"] == "phantom":
+        sequence = "t2_SPACE" if "t2_SPACE" in config["sequences"] else config["sequences"][0]
+        return {f"new-{n}": Scan(f"{PHANTOM}/new/{n}.mha", sequence=sequence) for n in (1, 2)}
+    return new_scans.find(config["scans"]) if config["scans"] else {}
+
+
 def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
-    """{volume: Source} of the wanted sequences, from sheet, folder or phantom. Raises a DataError that names the
+    """{volume: Source} of a dataset: sheet, folder or phantom. Raises a DataError that names the
     key or file."""
     if config["sheet"]:
         volumes = dataset.read_sheet(config["sheet"])
     elif config["root"] == "phantom":
+        foreign = [sequence for sequence in config["sequences"] if sequence not in dataset.PHANTOM_SEQUENCES]
+        if foreign:
+            raise DataError(
+                f"config.sequences: the phantom has no sequence {foreign[0]!r}; it has "
+                f"{', '.join(dataset.PHANTOM_SEQUENCES)}; config.root names a dataset of your own"
+            )
         names = [f"{n + 1}_{s}" for n in range(config["phantom"]["patients"]) for s in config["sequences"]]
         paths = {name: [f"{PHANTOM}/{kind}/{name}.mha" for kind in ("images", "masks")] for name in names}
         volumes = {name: Source(*dataset.parse_name(name), *paths[name]) for name in names}
@@ -195,13 +349,18 @@ def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
         )
     else:
         volumes = dataset.find_volumes(config["root"])
+    if config["sheet"] or config["root"] != "phantom":
+        dataset.check_times(volumes)
     for name in config["overrides"]:
         if name not in volumes:
             near = difflib.get_close_matches(name, list(volumes), 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise DataError(f"config.overrides: there is no volume {name!r}{hint}")
-    wanted = {name: each for name, each in volumes.items() if each.sequence in config["sequences"]}
-    if not wanted:
+    held = list(dict.fromkeys(each.sequence for each in volumes.values()))
+    if not set(held) & set(config["sequences"]):
         where = config["sheet"] or config["root"]
-        raise DataError(f"config.sequences: {where} holds no volume of {', '.join(config['sequences'])}")
-    return wanted
+        raise DataError(
+            f"config.sequences: {where} holds no volume of {', '.join(config['sequences'])}; it holds "
+            f"{', '.join(held)}: add `--config 'sequences=[{', '.join(held)}]'`"
+        )
+    return volumes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ RENAMED = {
     "rate": "learning_rate",
 }
 
+NUMBER = re.compile(r"\s*[-+]?\d*\.?\d+(e[-+]?\d+)?\s*", re.I)
+# a value on the command line whose end YAML takes for a comment
+CUT = re.compile(r"(?P<key>[A-Za-z_]+)=(?P<value>(?P<left>[^'\"\[{\s][^#]*\s)#.*)")
+
 
 def check(content: Any, schema: Mapping[str, Any], where: str = "config") -> None:
     """Validate `content` against a JSON schema; raise DataError with one line on the first problem.
@@ -54,7 +59,23 @@ def check(content: Any, schema: Mapping[str, Any], where: str = "config") -> Non
         missing = next(name for name in error.validator_value if name not in error.instance)
         raise DataError(f"{key}: the key {missing!r} is missing (config/README.md lists every key)")
     meaning = error.schema.get("description", "")
+    if error.validator == "type" and "string" in error.validator_value and not isinstance(error.instance, dict | list):
+        name = error.absolute_path[-1]
+        meaning += f"; put it in quotes; on the command line in two kinds: --config '{name}=\"...\"'"
+    if error.validator == "type" and isinstance(error.instance, str) and NUMBER.fullmatch(error.instance):
+        meaning += "; within brackets --config gives text: put this into a file and name it by --configfile"
     raise DataError(f"{key}: {error.message}" + (f"; it is: {meaning}" if meaning else ""))
+
+
+def check_cut(arguments: Iterable[str]) -> None:
+    """Raise DataError for a `key=value` of the command line of which YAML would take the end for a comment."""
+    for argument in arguments:
+        if match := CUT.fullmatch(argument):
+            raise DataError(
+                f"--config {argument}: YAML takes ` #` and what follows for a comment, so that {match['key']} would be "
+                f"{match['left'].strip()!r}; put it in two kinds of quotes: "
+                f"--config '{match['key']}=\"{match['value']}\"'"
+            )
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,14 +90,29 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_defaults(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The config file `path`, updated with `config`; label recipes get the defaults of their options."""
-    whole = merge(yaml.safe_load(path.read_text(encoding="utf-8")), config)
+    """The config file `path`, updated with `config`; label recipes get the defaults of their options. A baseline that
+    only the defaults name, and that is not run, becomes empty."""
+    defaults = yaml.safe_load(path.read_text(encoding="utf-8"))
+    whole = merge(defaults, config)
+    for key, default in defaults.items():
+        if isinstance(default, bool) and str(whole[key]).lower() in ("true", "false"):
+            whole[key] = str(whole[key]).lower() == "true"  # --config gives text for all but True and False
+    if "baseline" not in config and isinstance(whole["run"], list) and whole["baseline"] not in whole["run"]:
+        whole["baseline"] = ""
     recipes = whole["labels"] if isinstance(whole["labels"], dict) else {}
     for name, recipe in recipes.items():
         variant = RECIPES.variants.get(str(recipe.get("method"))) if isinstance(recipe, dict) else None
         if variant:
             recipes[name] = {**{key: each.default for key, each in variant.options.items()}, **recipe}
     return whole
+
+
+def _check_keys(content: Any, where: str = "config") -> None:
+    """Raise DataError for a key that YAML read as a number, a date or a truth value: 007 would be 7."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if not isinstance(key, str):
+            raise DataError(f"{where}: YAML reads the key {key} as {type(key).__name__}; put it in quotes, as written")
+        _check_keys(value, f"{where}.{key}")
 
 
 def _inherited(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,13 +130,19 @@ def _inherited(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     return kept
 
 
+def _check_defined(key: str, name: str, experiments: Iterable[str]) -> None:
+    """Raise DataError if `key` names an experiment that is not defined."""
+    known = list(experiments)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        raise DataError(f"{key}: experiment {name!r} is not defined; {hint}")
+
+
 def experiment(config: Mapping[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """The complete settings of one experiment: those of its `base`, updated with its own."""
     experiments = config["experiments"]
-    if name not in experiments:
-        near = difflib.get_close_matches(name, list(experiments), 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(experiments)}"
-        raise DataError(f"config: experiment {name!r} is not defined; {hint}")
+    _check_defined("config", name, experiments)
     if name in seen:
         raise DataError(f"config.experiments.{name}: is its own base: {' -> '.join([*seen, name])}")
     own = experiments[name] or {}
@@ -185,6 +227,66 @@ def _check_variants(key: str, settings: Mapping[str, Any]) -> None:
             _check_options(where, options[part], registry.variants[name].options, name)
 
 
+def _bases(config: Mapping[str, Any], name: str) -> list[str]:
+    """An experiment, its base, the base of that, and so on."""
+    found = [name]
+    while base := (config["experiments"][found[-1]] or {}).get("base"):
+        found.append(base)
+    return found
+
+
+# What an experiment may change and still use the networks of another one.
+AFTER_TRAINING = ("networks_of", "cross_test", "prediction", "evaluation")
+
+
+def _check_networks(key: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Check that the experiment whose networks this one uses is run, and would train the same ones."""
+    other = settings["networks_of"]
+    if not other:
+        return
+    key = f"{key}.networks_of"
+    _check_defined(key, other, config["experiments"])
+    if other not in config["run"]:
+        raise DataError(f"{key}: {other!r} is not run; add it to config.run, or set networks_of to an empty text")
+    theirs = experiment(config, other)
+    if theirs["networks_of"]:
+        raise DataError(f"{key}: {other!r} trains no networks of its own; name {theirs['networks_of']!r}")
+
+    def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+        split = {name: value for name, value in settings["split"].items() if name != "filter_test"}
+        return {**{name: value for name, value in settings.items() if name not in AFTER_TRAINING}, "split": split}
+
+    mine, trained = decisive(settings), decisive(theirs)
+    for name in mine:
+        if mine[name] != trained[name]:
+            raise DataError(
+                f"{key}: the networks of {other!r} were trained with another `{name}` ({trained[name]}, here "
+                f"{mine[name]}); only split.filter_test, cross_test, prediction and evaluation may differ; set "
+                "networks_of to an empty text to train"
+            )
+
+
+def _check_evaluation(key: str, evaluation: Mapping[str, Any]) -> None:
+    """Refuse metrics that no grid has."""
+    if evaluation["surface"] == "stack" and evaluation["elements"] == "area":
+        raise DataError(
+            f"{key}.evaluation.elements: `area` is not measured over a stack, in which the release counts voxels; use "
+            "elements: voxels, or surface: slice"
+        )
+    if evaluation["grid"] == "network":
+        return
+    if evaluation["surface"] == "stack":
+        raise DataError(
+            f"{key}.evaluation.surface: `stack` measures distances in pixels over slices of several volumes, but "
+            "grid `source` has millimetres of its own in each; use surface: slice, or grid: network"
+        )
+    if evaluation["dice"] == "soft":
+        raise DataError(
+            f"{key}.evaluation.dice: `soft` is made of the network's probabilities, which grid `source` does not have; "
+            "use dice: hard, or grid: network"
+        )
+
+
 def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Check what a schema cannot express about one experiment. Raises DataError naming the key."""
     for name, table in (("slices", "slices"), ("labels", "labels"), ("filter", "filters")):
@@ -193,15 +295,21 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
                 f"{key}.{name}: {settings[name]!r} is not defined under {table}; known: {', '.join(config[table])}"
             )
     split = settings["split"]
-    if split["validation"] == "test" and key != "config.experiments.released":
+    if split["validation"] == "test" and "released" not in _bases(config, key.rpartition(".")[2]):
         raise DataError(
-            f"{key}.split.validation: `test` lets the test set choose the model; "
-            "only the experiment named released may do that, to reproduce the paper; use `own`"
+            f"{key}.split.validation: `test` lets the test set choose the model; only `released`, which reproduces the "
+            "paper, and experiments based on it may do that; use `own`, or `base: released`"
         )
     if settings["cross_test"] and split["kind"] == "slice":
         raise DataError(
             f"{key}.cross_test: slices of another sequence show patients that a split of slices has in training; use "
             "split.kind patient or official, or leave cross_test empty"
+        )
+    foreign = [name for name in settings["cross_test"] if name not in config["sequences"]]
+    if foreign:
+        raise DataError(
+            f"{key}.cross_test: {foreign[0]!r} is not among config.sequences ({', '.join(config['sequences'])}); add "
+            "it there, or take it away here"
         )
     unseen = split["kind"] != "slice" and split["validation"] == "own"
     if settings["prediction"]["min_component_mm3"] and not unseen:
@@ -214,6 +322,14 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
         raise DataError(
             f"{key}.folds: there is no fold {beyond[0]} in a split of {split['n_folds']} parts; folds count from 0"
         )
+    least = 3 if split["validation"] == "own" and split["kind"] != "official" else 2
+    if split["n_folds"] < least:
+        raise DataError(
+            f"{key}.split.n_folds: {split['n_folds']} parts leave none to train on, since one is for test and one for "
+            f"validation; use at least {least}"
+        )
+    _check_evaluation(key, settings["evaluation"])
+    _check_networks(key, settings, config)
 
 
 def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
@@ -222,14 +338,27 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     Raises DataError naming the key.
     """
     folder = Path(folder)
+    _check_keys(config)
     check(config, _config_schema(config, folder))
+    for name in config["sequences"]:
+        if sum(name.lower() == other.lower() for other in config["sequences"]) > 1:
+            raise DataError(f"config.sequences: {name!r} stands there twice, in capitals and small letters; use one")
     for name, recipe in config["labels"].items():
         _check_recipe(f"config.labels.{name}", recipe)
+    for name, recipe in config["slices"].items():
+        darkest, brightest = recipe["percentiles"]
+        if darkest >= brightest:
+            raise DataError(
+                f"config.slices.{name}.percentiles: [{darkest}, {brightest}] do not grow, so that no grey would be "
+                "left; the first becomes black, the second white, as in [0.5, 99.5]"
+            )
     for name, own in config["experiments"].items():
         partial = _without_required(_experiment_schema(config, name, folder))
         partial["properties"]["base"] = {"type": "string"}
         check(own or {}, partial, f"config.experiments.{name}")
-    experiment(config, config["baseline"])  # raises DataError if it is not defined
+    for key, names in (("ladder", config["ladder"]), ("baseline", [config["baseline"]] if config["baseline"] else [])):
+        for name in names:
+            _check_defined(f"config.{key}", name, config["experiments"])
     resolved = {}
     for name in config["run"]:
         key, settings = f"config.experiments.{name}", experiment(config, name)
@@ -237,6 +366,11 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
         _check_variants(key, settings)
         _check_experiment(key, settings, config)
         resolved[name] = settings
+    if config["baseline"] and config["baseline"] not in config["run"]:
+        raise DataError(
+            f"config.baseline: {config['baseline']!r} is not run, so that nothing can be compared with it; add it to "
+            f"config.run, or choose one of {', '.join(config['run'])}"
+        )
     return resolved
 
 

@@ -3,33 +3,40 @@
 import difflib
 import os
 import re
+import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import DataError
-from ..files import read_csv
+from . import tables
 
-EXTENSIONS = (".mha", ".mhd", ".nii", ".nii.gz")
-SEQUENCES = ("t1", "t2", "t2_SPACE")
+EXTENSIONS = (".mha", ".mhd", ".nii", ".nii.gz", ".dcm")
+SEQUENCE = re.compile(r"(?!all$)[A-Za-z0-9][A-Za-z0-9_-]*")  # part of result paths; `all`: every sequence together
 SUBSETS = ("training", "validation")
-SHEET = ("volume", "patient", "sequence", "image", "mask", "subset")
-NAME = re.compile(rf"(?P<patient>[A-Za-z0-9]+)_(?P<sequence>{'|'.join(SEQUENCES)})")
+SHEET = ("volume", "patient", "sequence", "image", "mask", "subset", "series")
+REQUIRED = SHEET[:5]
+PHANTOM_SEQUENCES = ("t1", "t2", "t2_SPACE")
+NAME = re.compile(rf"(?P<patient>[A-Za-z0-9-]+)_(?P<sequence>{SEQUENCE.pattern})")
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of result paths
 PATIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SIDECARS = (".raw", ".zraw")  # the voxels of an .mhd header
-LITTER = ("Thumbs.db", "desktop.ini")
+AHEAD = 60  # seconds by which clocks of machines may differ
+LITTER = ("Thumbs.db", "desktop.ini")  # and hidden files, `@eaDir` of network drives, and the .json beside an image
 
 
 @dataclass(frozen=True)
 class Source:
-    """One series: its patient and sequence, and the paths of its image and mask (files, or folders of DICOM slices)."""
+    """One series: its patient and sequence, and the paths of its image and mask (files, or folders of DICOM slices).
+
+    mask: empty where there is none; series: which one of a DICOM folder, where it holds several."""
 
     patient: str
     sequence: str
     image: str
     mask: str
     subset: str = ""
+    series: str = ""
 
 
 def parse_name(name: str) -> tuple[str, str]:
@@ -37,9 +44,9 @@ def parse_name(name: str) -> tuple[str, str]:
     match = NAME.fullmatch(name)
     if not match:
         raise DataError(
-            f"{name!r} is not a volume name; expected PATIENT_SEQUENCE such as 12_t2_SPACE, with letters "
-            "and digits for the patient and t1, t2 or t2_SPACE for the sequence; rename or remove the file, "
-            "or list the volumes in a sample sheet (config key `sheet`)"
+            f"{name!r} is not a volume name; expected PATIENT_SEQUENCE such as 12_t2_SPACE: letters, digits and `-` "
+            "for the patient, letters, digits, `_` and `-` for the sequence, which is not `all`; rename or remove the "
+            "file, or list the volumes in a sample sheet (config key `sheet`)"
         )
     return match["patient"], match["sequence"]
 
@@ -50,38 +57,70 @@ def volume_key(name: str) -> list[int | str]:
 
 
 def parts(path: str | Path) -> list[str]:
-    """The files of one stored volume: all files of a DICOM folder, an .mhd with its voxels, or the one file."""
+    """The files of one stored volume: all files of a DICOM folder, an .mhd with its voxels, or the one file; none of
+    an empty path."""
+    if not path:
+        return []
     if os.path.isdir(path):
-        return [entry.path for entry in sorted(os.scandir(path), key=lambda e: e.name) if _counts(entry.name)]
-    voxels = [os.path.splitext(path)[0] + ending for ending in SIDECARS] if str(path).endswith(".mhd") else []
+        return [entry.path for entry in sorted(os.scandir(path), key=lambda e: e.name) if counts(entry.name)]
+    voxels = [os.path.splitext(path)[0] + ending for ending in SIDECARS] if str(path).lower().endswith(".mhd") else []
     return [str(path), *filter(os.path.isfile, voxels)]
 
 
-def _counts(name: str) -> bool:
-    return not name.startswith(".") and name not in LITTER
+def counts(name: str) -> bool:
+    """Whether a file or folder of this name is part of a dataset, and not what systems and tools leave behind."""
+    return not name.startswith((".", "@")) and name not in LITTER and not name.lower().endswith(".json")
 
 
-def _name(path: Path) -> str:
-    """Volume name of a file, or of a folder of DICOM slices."""
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted. Raises DataError if it may not be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}); check whose it is and its rights") from None
+
+
+def stem(path: Path) -> str:
+    """Volume name of a file, or of a folder of DICOM slices. Raises DataError for what cannot be a volume."""
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path}: is a link to {os.readlink(path)}, which is not there; mend or remove it")
+    if "{" in str(path) or "}" in str(path):
+        raise DataError(f"{path}: holds {{ or }}, which mean something else to Snakemake; rename it, or link to it")
     if path.is_dir():
         return path.name
-    ending = next((e for e in sorted(EXTENSIONS, key=len, reverse=True) if path.name.endswith(e)), None)
+    ending = next((e for e in sorted(EXTENSIONS, key=len, reverse=True) if path.name.lower().endswith(e)), None)
     if ending is None:
         raise DataError(
             f"{path}: expected a volume ({', '.join(EXTENSIONS)}, or a folder of DICOM slices); "
             "move it out of the dataset"
         )
-    return path.name.removesuffix(ending)
+    return path.name[: -len(ending)]
+
+
+def _check_sequences(volumes: Mapping[str, Source], where: str | Path) -> None:
+    """Refuse sequences whose names differ only in case: they would share a folder where the file system ignores it."""
+    first: dict[str, str] = {}
+    for name, each in volumes.items():
+        other = first.setdefault(each.sequence.lower(), name)
+        if volumes[other].sequence != each.sequence:
+            raise DataError(
+                f"{where}: the sequences {volumes[other].sequence!r} (volume {other}) and {each.sequence!r} (volume "
+                f"{name}) differ only in case; use one name"
+            )
 
 
 def find_volumes(root: str | Path) -> dict[str, Source]:
     """The volumes of a SPIDER-style folder: {name: Source}, in natural order.
 
-    Expects files of the same names in `root`/images and `root`/masks. Raises DataError for a missing
-    folder, no data, an invalid name, a volume stored twice, an image without a mask, or a mask without
-    an image.
+    Expects files of the same names in `root`/images and `root`/masks; an image may lack its mask. Raises DataError for
+    a missing folder, no data, no mask at all, an invalid name, a volume stored twice, or a mask without an image.
     """
     root = Path(root)
+    if (root / "dataset_description.json").is_file() and not (root / "images").is_dir():
+        raise DataError(
+            f"{root}: is a BIDS dataset; list its series first: `snakemake sheet --config root={root}`, look at "
+            "results/sheet.csv, and go on with `--config sheet=results/sheet.csv`"
+        )
     found: dict[str, dict[str, str]] = {}
     for kind in ("images", "masks"):
         folder = root / kind
@@ -92,10 +131,10 @@ def find_volumes(root: str | Path) -> dict[str, Source]:
                 "`--config root=FOLDER` names your own; `--config root=phantom` needs no data"
             )
         found[kind] = {}
-        for path in sorted(folder.iterdir()):
-            if not _counts(path.name) or path.name.endswith(SIDECARS):
+        for path in _entries(folder):
+            if not counts(path.name) or path.name.lower().endswith(SIDECARS):
                 continue
-            name = _name(path)
+            name = stem(path)
             try:
                 parse_name(name)
             except DataError as error:
@@ -103,72 +142,74 @@ def find_volumes(root: str | Path) -> dict[str, Source]:
             if name in found[kind]:
                 raise DataError(f"{path}: the volume is also stored as {found[kind][name]}; keep one of them")
             found[kind][name] = str(path)
-    for kind, other in (("images", "masks"), ("masks", "images")):
-        alone = sorted(found[kind].keys() - found[other].keys(), key=volume_key)
-        if alone:
-            raise DataError(
-                f"{found[kind][alone[0]]}: has no counterpart in {root / other} "
-                f"({len(alone)} such in all); add it or remove this file"
-            )
+    alone = sorted(found["masks"].keys() - found["images"].keys(), key=volume_key)
+    if alone:
+        raise DataError(
+            f"{found['masks'][alone[0]]}: has no counterpart in {root / 'images'} "
+            f"({len(alone)} such in all); add it or remove this file"
+        )
     if not found["images"]:
         raise DataError(f"{root / 'images'}: holds no volumes; expected files such as 1_t2.mha")
-    return {
-        name: Source(*parse_name(name), found["images"][name], found["masks"][name])
+    volumes = {
+        name: Source(*parse_name(name), found["images"][name], found["masks"].get(name, ""))
         for name in sorted(found["images"], key=volume_key)
     }
+    _check_sequences(volumes, root)
+    return volumes
 
 
 def read_sheet(path: str | Path) -> dict[str, Source]:
     """The volumes of a sample sheet: {name: Source}, in the sheet's order.
 
-    A CSV file with the columns volume, patient, sequence, image, mask and, for the official split,
-    subset (training or validation). Paths are relative to the sheet's folder, or absolute. Raises
-    DataError, naming the line where there is one, for a missing or unknown column, an invalid name
-    or value, a volume, image or mask listed twice, a patient in two subsets, and a missing file.
+    A table (see tables.read) with the columns volume, patient, sequence, image, mask (may be empty) and, if need be,
+    subset (training or validation, for the official split) and series (number or name of one of several in a DICOM
+    folder); others are ignored here. Paths are relative to the sheet's folder, or absolute. Raises DataError, naming
+    the line where there is one, for a missing column, an invalid name or value, a volume or image listed twice, a mask
+    of two patients, a patient in two subsets, and a missing file.
     """
     folder = Path(path).parent
     if not Path(path).is_file():
         raise DataError(f"{path}: no such sample sheet; expected a CSV file with the columns {', '.join(SHEET)}")
-    rows = read_csv(path)
-    if not rows:
+    table = tables.read(path, REQUIRED)
+    if not table.rows:
         raise DataError(f"{path}: lists no volumes; expected a line for each under {', '.join(SHEET)}")
-    for column in rows[0]:
-        if column not in SHEET:
-            near = difflib.get_close_matches(str(column), SHEET, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(SHEET)}"
-            raise DataError(f"{path}: unknown column {column!r}; {hint}")
-    missing = [column for column in SHEET[:-1] if column not in rows[0]]
-    if missing:
-        raise DataError(f"{path}: has no column {missing[0]!r}; expected {', '.join(SHEET)} (subset may be left out)")
+    near = difflib.get_close_matches("subset", [name for name in table.columns if name not in SHEET], 1, 0.75)
+    if near and "subset" not in table.columns:
+        raise DataError(f"{path}: unknown column {near[0]!r}; did you mean 'subset'?")
     volumes: dict[str, Source] = {}
     first: dict[str, int] = {}
     subsets: dict[str, str] = {}
-    for line, row in enumerate(rows, 2):
-        where = f"{path}, line {line}"
-        if any(row[column] is None for column in SHEET[:-1]):
-            raise DataError(f"{where}: has fewer cells than columns")
-        row = {column: (row.get(column) or "").strip() for column in SHEET}
+    masks: dict[str, str] = {}
+    for line, cells in zip(table.lines, table.rows, strict=True):
+        where, row = f"{path}, line {line}", {column: cells.get(column, "") for column in SHEET}
         for column, pattern in (("volume", VOLUME), ("patient", PATIENT)):
             if not pattern.fullmatch(row[column]):
                 raise DataError(
                     f"{where}: {row[column]!r} is no name for a {column}; use letters, digits, `_` and `-`, "
                     "beginning with a letter or digit"
                 )
-        for column, known in (("sequence", SEQUENCES), ("subset", ("", *SUBSETS))):
-            if row[column] not in known:
-                raise DataError(
-                    f"{where}: {column} is {row[column]!r}; expected {' or '.join(name for name in known if name)}"
-                )
+        if not SEQUENCE.fullmatch(row["sequence"]):
+            raise DataError(
+                f"{where}: sequence is {row['sequence']!r}; expected a name of letters, digits, `_` and `-`, not `all`"
+            )
+        if row["subset"] not in ("", *SUBSETS):
+            raise DataError(f"{where}: subset is {row['subset']!r}; expected {' or '.join(SUBSETS)}, or none")
         if row["volume"] in volumes:
             raise DataError(f"{where}: volume {row['volume']} is listed twice, first in line {first[row['volume']]}")
         if subsets.setdefault(row["patient"], row["subset"]) != row["subset"]:
             raise DataError(f"{where}: patient {row['patient']} stands in two subsets; put all of a patient in one")
-        for column in ("image", "mask"):
+        for column in ("image", "mask") if row["mask"] else ("image",):
             row[column] = _listed(folder, row[column], f"{where}: {column}")
-            if row[column] in first:
-                raise DataError(f"{where}: {column} {row[column]} is listed before, in line {first[row[column]]}")
-        first |= dict.fromkeys((row["volume"], row["image"], row["mask"]), line)
-        volumes[row["volume"]] = Source(*(row[c] for c in ("patient", "sequence", "image", "mask", "subset")))
+            # a patient's series that lie on one grid may share a mask
+            shared = column == "mask" and masks.get(row["mask"]) == row["patient"]
+            key = f"{row[column]}, series {row['series']}" if column == "image" and row["series"] else row[column]
+            if key in first and not shared:
+                raise DataError(f"{where}: {column} {key} is listed before, in line {first[key]}")
+            first[key] = line
+        first[row["volume"]] = line
+        masks[row["mask"]] = row["patient"]
+        volumes[row["volume"]] = Source(**{column: row[column] for column in SHEET[1:]})
+    _check_sequences(volumes, path)
     return volumes
 
 
@@ -179,7 +220,7 @@ def _listed(folder: Path, text: str, where: str) -> str:
     path = os.path.join(folder, text)
     if not os.path.exists(path):
         raise DataError(f"{where} {path}: no such file")
-    _name(Path(path))
+    stem(Path(path))
     return path
 
 
@@ -189,3 +230,16 @@ def duplicates(digests: Mapping[str, Hashable]) -> list[list[str]]:
     for name, digest in digests.items():
         same.setdefault(digest, []).append(name)
     return [names for names in same.values() if len(names) > 1]
+
+
+def check_times(volumes: Mapping[str, Source]) -> None:
+    """Raise DataError for a file whose time lies in the future: Snakemake would take all that is made of it for older,
+    and remove it."""
+    now = time.time()
+    for path in (path for each in volumes.values() for whole in (each.image, each.mask) for path in parts(whole)):
+        ahead = os.stat(path).st_mtime - now
+        if ahead > AHEAD:
+            raise DataError(
+                f"{path}: its time lies {ahead / 60:.0f} minutes in the future, so that nothing made of it would seem "
+                "newer; set it with `touch`, or the clock of this machine"
+            )

@@ -1,6 +1,7 @@
 """SPIDER's label numbers and the four classes that they belong to."""
 
 import colorsys
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,13 +40,13 @@ def lut(label_volume: ArrayLike) -> NDArray[np.uint8]:
     return classes
 
 
-def hidden(label_volume: NDArray[np.integer]) -> list[int]:
+def hidden(label_volume: NDArray[np.integer], vertebrae: Collection[int] = LABELS["vertebrae"]) -> list[int]:
     """Labels of vertebrae that a viewer shows as black: a grey of 10 or less where the highest label is white.
 
-    label_volume: SPIDER's labels, integers of any shape.
+    label_volume: integers of any shape; vertebrae: labels of vertebrae, SPIDER's if none are given.
     """
     found = np.unique(label_volume)
-    return [int(label) for label in found if label in LABELS["vertebrae"] and int(label) * 255 / int(found.max()) <= 10]
+    return [int(label) for label in found if label in vertebrae and int(label) * 255 / int(found.max()) <= 10]
 
 
 def colour_table() -> str:

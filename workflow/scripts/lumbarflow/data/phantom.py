@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_csv
-from .volumes import Geometry, write
+from .geometry import Geometry
+from .writing import write
 
 # voxels and spacing in canonical order (left-right, superior-inferior, anterior-posterior)
 GRIDS = {
@@ -24,6 +25,7 @@ GRIDS = {
     "t2": ((12, 160, 128), (3.6, 1.65, 1.5)),
     "t2_SPACE": ((16, 176, 144), (2.4, 1.5, 1.5)),
 }
+NEW = 2**20  # number of the first patient that is in no dataset
 # mean grey of each tissue: (fat, muscle, bone, disc, canal, cord, bowel)
 CONTRASTS = {
     "t1": (0.80, 0.36, 0.52, 0.32, 0.20, 0.42, 0.45),
@@ -78,12 +80,11 @@ def draw_patient(seed: int, number: int) -> Patient:
     )
 
 
-def _coordinates(
-    patient: Patient, size: Sequence[int], spacing: Sequence[float]
+def column_coordinates(
+    patient: Patient, x: NDArray[np.floating], z: NDArray[np.floating], y: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Column coordinates of every voxel: lateral x, height s along the column, depth u (posterior > 0)."""
-    x, z, y = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(size, spacing, strict=True))
-    x, z, y = x[:, None, None], -z[None, :, None], y[None, None, :]  # z grows upwards
+    """Coordinates (mm) within the column: lateral x, height s along the column, depth u (posterior > 0), of places x to
+    the left, z above and y behind the volume's centre."""
     z = z - patient.shift[1]
     bend = 2 * np.pi / 300
     centre = patient.lordosis * np.cos(bend * z + patient.phase) + patient.shift[2]
@@ -104,7 +105,8 @@ def make_labels(
 
     Vertebrae are numbered 1, 2, ... from the lowest up, the disc below vertebra k is 200 + k, the canal 100.
     """
-    x, s, u = _coordinates(patient, size, spacing)
+    x, z, y = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(size, spacing, strict=True))
+    x, s, u = column_coordinates(patient, x[:, None, None], -z[None, :, None], y[None, None, :])
     labels = np.zeros(size, np.uint8)
     half_depth, half_breadth = patient.depth / 2, patient.breadth / 2
     canal_at = half_depth + 3 + patient.canal / 2

@@ -42,6 +42,11 @@ def read(path: str | Path, digest: str | None = None) -> NDArray[np.uint8]:
         raise DataError(f"{path}: is missing; delete the .csv of the same name and run again") from None
     if digest and sha256(content) != digest:
         raise DataError(f"{path}: is not the file its table describes; delete it and its .csv and run again")
+    return decode(content, path)
+
+
+def decode(content: bytes, path: str | Path) -> NDArray[np.uint8]:
+    """The uint8 array [H, W] in the bytes of an 8-bit single-channel PNG. Raises DataError, naming the path."""
     if content[:8] == SIGNATURE and max(struct.unpack(">2I", content[16:24].ljust(8, b"\0"))) > LARGEST:
         raise DataError(f"{path}: claims more than {LARGEST} pixels a side; delete it and run again")
     array: NDArray[Any] | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -1,5 +1,6 @@
 """Convert sagittal planes to 8-bit pictures of one size, and fields on these back to the planes."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -48,15 +49,38 @@ def windows(array: NDArray[Any], window: str, percentiles: Sequence[float]) -> N
     """(low, high) grey window of each slice of a canonical array [slices, H, W], as floats [slices, 2].
 
     window `slice`: percentiles of each slice by itself; `volume`: of the whole volume, so that a
-    tissue has the same grey in all slices. Raises DataError for NaN, infinite and constant volumes.
+    tissue has the same grey in all slices. Padding (see `padding`) does not count, and is black. Raises DataError for
+    NaN, infinite and constant volumes.
     """
     if not np.isfinite(array).all():
         raise DataError("the volume holds NaN or infinite intensities; repair or remove it")
-    if array.min() == array.max():
-        raise DataError(f"every voxel is {array.min()}: there is no picture in the volume; repair or remove it")
-    if window == "slice":
+    padded = padding(array)
+    if padded is not None:
+        logging.getLogger(__name__).warning(
+            "%.3g %% of the voxels are %s, far below all others: taken for padding, left out of the grey window",
+            100 * np.count_nonzero(array == padded) / array.size,
+            padded,
+        )
+    pictured = array if padded is None else array[array != padded]
+    if pictured.min() == pictured.max():
+        raise DataError(f"every voxel is {pictured.min()}: there is no picture in the volume; repair or remove it")
+    if window == "slice" and padded is None:
         return np.array([np.percentile(plane, percentiles) for plane in array], float)
-    return np.tile(np.percentile(array, percentiles), (len(array), 1)).astype(float)
+    if window == "slice":
+        planes = (plane[plane != padded] for plane in array)
+        return np.array([np.percentile(plane, percentiles) if plane.size else [padded] * 2 for plane in planes], float)
+    return np.tile(np.percentile(pictured, percentiles), (len(array), 1)).astype(float)
+
+
+def padding(array: NDArray[Any]) -> Any:
+    """The value of voxels outside of the picture, or None: the lowest, if it is farther below the next one than that
+    one is below the highest, and at least a thousandth of the voxels have it."""
+    lowest = array.min()
+    above = array[array > lowest]
+    if not above.size or array.size - above.size < array.size / 1000:
+        return None
+    following, highest = float(above.min()), float(above.max())
+    return lowest if following < highest and following - float(lowest) > highest - following else None
 
 
 def to_grey(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:

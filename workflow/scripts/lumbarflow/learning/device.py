@@ -4,17 +4,24 @@ import logging
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from .. import DataError
+
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def choose(wanted: str, threads: int) -> str:
     """Prepare the Keras backend for `auto`, `cpu` or `gpu` and return the device used (`cpu` or `gpu`).
 
-    Must be called before Keras is imported. Raises DataError if `gpu` is wanted and the backend sees none.
+    Must be called before Keras is imported; what a user's ~/.keras/keras.json says does not count. Raises DataError if
+    `gpu` is wanted and the backend sees none, and for a backend that Keras does not know or that is not installed.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend not in BACKENDS or not find_spec(backend):
+        why = "is not installed" if backend in BACKENDS else f"is none of {', '.join(BACKENDS)}"
+        raise DataError(f"the environment variable KERAS_BACKEND is {backend!r}, which {why}; set it to tensorflow")
     if wanted == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -41,6 +48,11 @@ def choose(wanted: str, threads: int) -> str:
             f"{os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); install envs/cuda.lock and check "
             "nvidia-smi, or set device to auto or cpu"
         )
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
     used = "gpu" if found and wanted != "cpu" else "cpu"
     logging.getLogger(__name__).info("%s on %s %s, %d threads", backend, used, found, threads)
     return used

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -82,18 +82,20 @@ def load_view(
     rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str, offset: tuple[float, float]
 ) -> NDArray[np.uint8]:
     """Slices of split rows as uint8 [N, H, W] on the network grid, shifted by `offset` network pixels."""
-    images = np.empty((len(rows), *size), np.uint8)
-    for image, row in zip(images, rows, strict=True):
-        canvas = png.read(slice_path(folder, row), row["image_sha256"])
-        down, right = (move * have / want for move, have, want in zip(offset, canvas.shape, size, strict=True))
-        matrix = np.array([[1, 0, -right], [0, 1, -down]], np.float32)
-        moved = cv2.warpAffine(canvas, matrix, canvas.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-        image[:] = resize(moved, size, how)
-    return images
+    canvases = (png.read(slice_path(folder, row), row["image_sha256"]) for row in rows)
+    return np.stack([view(canvas, size, how, offset) for canvas in canvases])
+
+
+def view(canvas: NDArray[np.uint8], size: Sequence[int], how: str, offset: tuple[float, float]) -> NDArray[np.uint8]:
+    """A slice uint8 [h, w] as uint8 [H, W] on the network grid, shifted by `offset` network pixels."""
+    down, right = (move * have / want for move, have, want in zip(offset, canvas.shape, size, strict=True))
+    matrix = np.array([[1, 0, -right], [0, 1, -down]], np.float32)
+    moved = cv2.warpAffine(canvas, matrix, canvas.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    return resize(moved, size, how)
 
 
 def on_source(
-    p: NDArray[np.float32], row: Row, canvas_size: Sequence[int], offset: tuple[float, float] = (0, 0)
+    p: NDArray[np.float32], row: Mapping[str, Any], canvas_size: Sequence[int], offset: tuple[float, float] = (0, 0)
 ) -> NDArray[np.float32]:
     """Class probabilities float32 [H, W, 4] on the source plane of a slice table's row. p: those on the network grid,
     shifted by `offset` network pixels."""

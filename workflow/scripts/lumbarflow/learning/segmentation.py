@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import CLASSES
-from ..data import volumes
+from ..data import writing
+from ..data.geometry import Geometry
 from ..images import png, weights
 from . import batches, prediction
 
@@ -70,8 +71,9 @@ class Segmenter:
         self, group: Sequence[Row], source: Sequence[Row], views: int, known: NDArray[np.float32]
     ) -> Iterator[NDArray[np.float32]]:
         """Class probabilities [H, W, 4] on each source plane: the mean of the predictions on views x views grids,
-        shifted by less than a pixel. source: the rows of the volume's slice table; known: what `segment` said, which
-        is the prediction where there is one view. Plane by plane, since those of a whole volume take gigabytes."""
+        shifted by less than a pixel. source: rows of the slice table, one for each row of the split; known: what
+        `segment` said, which is the prediction where there is one view. Plane by plane, since those of a whole volume
+        take gigabytes."""
         offsets = prediction.offsets(views)
         for start in range(0, len(group), PLANES):
             part = slice(start, start + PLANES)
@@ -91,9 +93,34 @@ class Segmenter:
         if not any(row["subset"] == "validation" for row in group):
             return None
         p, truths = self.segment(group)
-        spacing = volumes.Geometry(**json.loads(source["geometry"])).canonical_spacing()
+        spacing = Geometry(**json.loads(source["geometry"])).canonical_spacing()
         spacing = prediction.network_spacing(source, spacing, self.canvas_size, self.grid[0])
         return prediction.decide(p), truths, spacing
+
+    def write(
+        self,
+        group: Sequence[Row],
+        table: Sequence[Row],
+        views: int,
+        smallest: Mapping[str, float],
+        pictures: Path,
+        whole: Path | None,
+    ) -> list[dict[str, Any]]:
+        """Segment split rows of one volume; write class masks on the network grid into the folder `pictures` and, on
+        the source grid, the whole volume into the folder `whole`, or else single planes; return rows of
+        predictions.csv.
+
+        table: the volume's slice table; views: as in on_source; smallest: as in write_volume.
+        """
+        p, truths = self.segment(group)
+        rows = self.write_pictures(group, p, truths, pictures)
+        of_index = {row["index"]: row for row in table}
+        source = [of_index[row["index"]] for row in group]
+        if whole:
+            self.write_volume(group, p, source, views, smallest, whole / f"{group[0]['volume']}.mha")
+            return rows
+        digests = self.write_planes(group, p, source, views, pictures / "plane")
+        return [{**row, "plane_sha256": digest} for row, digest in zip(rows, digests, strict=True)]
 
     def write_pictures(
         self, group: Sequence[Row], p: NDArray[np.float32], truths: NDArray[np.uint8], folder: Path
@@ -103,14 +130,23 @@ class Segmenter:
         rows = []
         for row, probability, truth in zip(group, p, truths, strict=True):
             entry: dict[str, Any] = {key: row[key] for key in KEPT}
-            entry["scored"] = row["subset"] == "test"
+            entry |= {"scored": row["subset"] == "test", "plane_sha256": ""}
             for kind, decide in (("classes", prediction.decide), ("half", prediction.decide_half)):
-                path = folder / kind / row["volume"] / f"{int(row['index']):03d}.png"
+                path = batches.slice_path(folder / kind, row)
                 entry[f"{kind}_sha256"] = png.write(path, decide(probability))
             for name, sums in weights.soft_sums(probability, truth).items():
                 entry |= {f"{name}_{k}": value for k, value in zip(CLASSES, sums, strict=True)}
             rows.append(entry)
         return rows
+
+    def write_planes(
+        self, group: Sequence[Row], p: NDArray[np.float32], source: Sequence[Row], views: int, folder: Path
+    ) -> list[str]:
+        """Write the class masks of single slices on their source planes as PNG; return the SHA-256 of each. Arguments
+        as of write_volume."""
+        planes = self.on_source(group, source, views, p)
+        paths = [batches.slice_path(folder, row) for row in group]
+        return [png.write(path, prediction.decide(q)) for path, q in zip(paths, planes, strict=True)]
 
     def write_volume(
         self,
@@ -122,7 +158,8 @@ class Segmenter:
         path: Path,
     ) -> None:
         """Write the class masks of a whole volume on its stored grid, without connected components
-        below `smallest` {class: mm3}. p: from `segment`."""
+        below `smallest` {class: mm3}. source: rows of the slice table, one for each row of the split; p: from
+        `segment`."""
         planes = [prediction.decide(q) for q in self.on_source(group, source, views, p)]
-        geometry = volumes.Geometry(**json.loads(source[0]["geometry"]))
-        volumes.write(path, prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest), geometry)
+        geometry = Geometry(**json.loads(source[0]["geometry"]))
+        writing.write(path, prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest), geometry)

@@ -4,10 +4,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from .. import DataError
-from ..files import read_csv
+from ..data import tables
 
 Row = Mapping[str, str]  # of a manifest or a split table
 Item = TypeVar("Item", bound=Hashable)  # a patient, or the (volume, index) of a slice
@@ -24,6 +22,8 @@ def shuffled(rows: Sequence[Row], shuffle: str, seed: int) -> list[tuple[str, st
     file names {volume}_slice{index + 1}.png in alphabetical order. Inferred: that their index counts from the same
     side as ours, and that their folder held the kept images alone.
     """
+    import numpy as np  # here and below: Snakemake itself reads this module, without NumPy
+
     kept = [(row["volume"], row["index"]) for row in rows if row["kept"] == "true"]
     if shuffle == "authors":
         kept.sort(key=lambda key: f"{key[0]}_slice{int(key[1]) + 1}.png")
@@ -31,13 +31,19 @@ def shuffled(rows: Sequence[Row], shuffle: str, seed: int) -> list[tuple[str, st
     return [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))]
 
 
-def deal(items: Sequence[Item], n_folds: int, seed: int, strata: Mapping[Item, str] | None = None) -> dict[Item, int]:
+def deal(
+    items: Sequence[Item], n_folds: int, seed: int | None, strata: Mapping[Item, str] | None = None
+) -> dict[Item, int]:
     """Split items at random into `n_folds` parts of equal size: {item: part}, reproducible by seed.
 
-    strata: {item: group}; the items of each group are spread evenly over the parts.
+    strata: {item: group}; the items of each group are spread evenly over the parts: how many of a group a part gets
+    does not depend on the seed. seed: None deals them in order, for a look at these numbers.
     """
-    rng = np.random.default_rng(seed)
-    order = [items[i] for i in rng.permutation(len(items))]
+    order = list(items)
+    if seed is not None:
+        import numpy as np
+
+        order = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
     if strata:
         order.sort(key=lambda item: strata[item])  # stable: random within a group
     return {item: position % n_folds for position, item in enumerate(order)}
@@ -58,17 +64,52 @@ def read_official(path: str | Path) -> dict[str, str]:
     Raises DataError.
     """
     sides: dict[str, str] = {}
-    for row in read_csv(path):
-        row["subset"] = (row.get("subset") or "").strip()
-        if not {"new_file_name", "patient"} & row.keys() or row["subset"] not in ("training", "validation"):
+    table = tables.read(path)
+    for line, row in zip(table.lines, table.rows, strict=True):
+        if not {"new_file_name", "patient"} & row.keys() or row.get("subset") not in ("training", "validation"):
             raise DataError(
-                f"{path}: expected columns new_file_name (of a sample sheet: patient) and subset (training or "
-                f"validation), found {dict(list(row.items())[:3])} ...; add them, or use split.kind patient"
+                f"{path}, line {line}: expected columns new_file_name (of a sample sheet: patient) and subset "
+                f"(training or validation), found {dict(list(row.items())[:3])} ...; add them, or use "
+                "split.kind patient"
             )
-        patient = row["patient"].strip() if "patient" in row else row["new_file_name"].partition("_")[0]
+        patient = row["patient"] if "patient" in row else row["new_file_name"].partition("_")[0]
         if sides.setdefault(patient, row["subset"]) != row["subset"]:
             raise DataError(f"{path}: patient {patient} is in training and in validation; put all series in one")
     return sides
+
+
+def sides(
+    kind: str,
+    n_folds: int,
+    validation: str,
+    seed: int | None,
+    fold: int,
+    patients: Mapping[str, Sequence[str]],
+    official: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """{patient: `train`, `validation` or `test`} of a split by patients; arguments as of `make`, seed as of `deal`.
+
+    Raises DataError if a patient is missing from `official`.
+    """
+    strata = {name: " ".join(sequences) for name, sequences in patients.items()}
+    if kind == "patient":
+        dealt = deal(sorted(patients), n_folds, seed, strata)
+        return {patient: subset_of(part, fold, n_folds, validation) for patient, part in dealt.items()}
+    assert official is not None  # always given for this kind
+    unknown = sorted(patients.keys() - official.keys())
+    if unknown:
+        raise DataError(f"there is no official subset for patient {unknown[0]} ({len(unknown)} such in all)")
+    training = [patient for patient in sorted(patients) if official[patient] == "training"]
+    validates = fold % n_folds if validation == "own" else None
+    found = dict.fromkeys(patients, "test")
+    for patient, part in deal(training, n_folds, seed, strata).items():
+        found[patient] = "validation" if part == validates else "train"
+    return found
+
+
+def needed(validation: str) -> list[str]:
+    """The subsets that must not be empty."""
+    return ["train", "test"] + (["validation"] if validation == "own" else [])
 
 
 def make(
@@ -97,39 +138,25 @@ def make(
     Raises DataError if a subset is empty or a patient is missing from `official`.
     """
     keys: list[Any]  # what is split: (volume, index), or a patient
-    sides: dict[Any, str]
+    found: dict[Any, str]
     if kind == "slice":
         keys = [(row["volume"], row["index"]) for row in rows]
         order = shuffled(rows, shuffle, seed)
         size = -(-len(order) // n_folds)
         parts = [k // size if shuffle == "authors" else k % n_folds for k in range(len(order))]
-        sides = {key: subset_of(part, fold, n_folds, validation) for key, part in zip(order, parts, strict=True)}
+        found = {key: subset_of(part, fold, n_folds, validation) for key, part in zip(order, parts, strict=True)}
     elif kind in ("patient", "official"):
         keys = [row["patient"] for row in rows]
-        strata = {name: " ".join(sequences) for name, sequences in patients.items()}
-        if kind == "patient":
-            dealt = deal(sorted(patients), n_folds, seed, strata)
-            sides = {patient: subset_of(part, fold, n_folds, validation) for patient, part in dealt.items()}
-        else:
-            assert official is not None  # always given for this kind
-            unknown = sorted(patients.keys() - official.keys())
-            if unknown:
-                raise DataError(f"there is no official subset for patient {unknown[0]} ({len(unknown)} such in all)")
-            training = [patient for patient in sorted(patients) if official[patient] == "training"]
-            validates = fold % n_folds if validation == "own" else None
-            sides = dict.fromkeys(patients, "test")
-            for patient, part in deal(training, n_folds, seed, strata).items():
-                sides[patient] = "validation" if part == validates else "train"
+        found = dict(sides(kind, n_folds, validation, seed, fold, patients, official))
     else:
         raise DataError(f"split.kind must be slice, patient or official, not {kind!r}")
     subsets = []
     for key, row in zip(keys, rows, strict=True):
-        subset = sides.get(key, "none")
+        subset = found.get(key, "none")
         if row["kept"] != "true" and (subset != "test" or filter_test):
             subset = "none"
         subsets.append(subset)
-    needed = ["train", "test"] + (["validation"] if validation == "own" else [])
-    for subset in needed:
+    for subset in needed(validation):
         if subset not in subsets:
             raise DataError(
                 f"the {kind} split in {n_folds} parts leaves no image to {subset}: {len(rows)} images of "

@@ -7,22 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import CLASSES
-from .metrics import count, scores, surface
+from .metrics import count, scores, surface, surface_by_area
 
-# properties of metrics.Surface
-SURFACES = (
+# properties of metrics.Surface, every surface point counted once
+BY_VOXELS = (
     "assd",
     "asd_mean_of_means",
     "nsd_paper",
     "nsd_symmetric",
     "hd95",
 )
+# and every point counted by the length or area of its element: column, property
+BY_AREA = {"assd_area": "assd", "nsd_area": "nsd_symmetric"}
+SURFACES = (*BY_VOXELS, *BY_AREA)
 PER_IMAGE = (
-    *("sequence", "patient", "volume", "index", "grid", "unit", "class"),
+    *("sequence", "patient", "volume", "index", "scored", "grid", "unit", "class"),
     *("tp", "fp", "fn", "iou", "dice", "precision", "recall", "f1", "soft_dice"),
     *(*SURFACES, "missed"),
 )
-PER_VOLUME = ("sequence", "patient", "volume", "class", "dice", "assd_mm", "nsd_mm", "hd95_mm", "missed")
+PER_VOLUME = (
+    *("sequence", "patient", "volume", "class", "dice", "assd_mm", "nsd_mm", "hd95_mm"),
+    *("assd_area_mm", "nsd_area_mm", "missed"),
+)
 PER_STACK = ("sequence", "order", "class", "asd", "nsd")
 
 
@@ -46,7 +52,9 @@ def image_rows(
         distances = surface(pred == k, truth == k, spacing, tau)
         row = {"class": name, "tp": tp, "fp": fp, "fn": fn}
         row |= {metric: float(values[k]) for metric, values in overlap.items()}
-        row |= {metric: getattr(distances, metric) for metric in SURFACES}
+        row |= {metric: getattr(distances, metric) for metric in BY_VOXELS}
+        weighted = surface_by_area(pred == k, truth == k, spacing, tau)
+        row |= {column: getattr(weighted, metric) for column, metric in BY_AREA.items()}
         row["missed"] = (tp + fp == 0) != (tp + fn == 0)
         if soft is not None:
             row["soft_dice"] = float(
@@ -94,6 +102,7 @@ def volume_rows(
         if not any(found):
             continue
         distances = surface(pred == k, truth == k, spacing, tau)
+        weighted = surface_by_area(pred == k, truth == k, spacing, tau)
         rows.append(
             {
                 "class": name,
@@ -101,6 +110,7 @@ def volume_rows(
                 "assd_mm": distances.assd,
                 "nsd_mm": distances.nsd_symmetric,
                 "hd95_mm": distances.hd95,
+                **{f"{column}_mm": getattr(weighted, metric) for column, metric in BY_AREA.items()},
                 "missed": not all(found),
             }
         )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import CLASSES
 from ..data import labels, volumes
 from ..images import png, weights
+from ..learning.batches import slice_path
 from . import evaluation, instances
 
 Row = Mapping[str, str]
@@ -33,35 +34,54 @@ def pictures(
     """
     found, stack = [], []
     for row, truth in zip(rows, truths, strict=True):
-        name = Path(row["volume"], f"{int(row['index']):03d}.png")
-        classes, half = (png.read(folder / kind / name, row[f"{kind}_sha256"]) for kind in ("classes", "half"))
+        classes, half = (
+            png.read(slice_path(folder / kind, row), row[f"{kind}_sha256"]) for kind in ("classes", "half")
+        )
         sums = {key: np.array([float(row[f"{key}_{k}"]) for k in CLASSES]) for key in SOFT}
         for entry in evaluation.image_rows(classes, truth, (1, 1), tau, sums):
-            found.append({**_common(row), "index": row["index"], "grid": "network", "unit": "px", **entry})
+            about = {**_common(row), "index": row["index"], "scored": True, "grid": "network", "unit": "px"}
+            found.append({**about, **entry})
         stack.append((row["position"], half, truth))
     return found, stack
 
 
-def volume(
-    rows: Sequence[Row], path: Path, structures: Path, source: Mapping[str, Any], tau: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of metrics.csv on the source grid, of metrics_3d.csv and metrics_instances.csv of one predicted volume.
+def planes(
+    rows: Sequence[Row], classes: Mapping[int, NDArray[np.uint8]], truth: volumes.Volume, tau: float
+) -> list[dict[str, Any]]:
+    """Rows of metrics.csv on the source grid, against exact labels.
 
-    rows: the scored rows of predictions.csv; path: the predicted classes; structures: the labels
-    made of them; source: volumes.read's arguments for the truth.
+    rows: of predictions.csv; classes: {index: predicted classes [H, W] on the source plane}; truth: the volume's
+    stored labels.
     """
-    pred = volumes.read(path)
-    stored = volumes.read(**source).array
-    truth, common, images = labels.lut(stored), _common(rows[0]), []
+    exact, found = labels.lut(truth.array), []
     for row in rows:
         index = int(row["index"])
-        for entry in evaluation.image_rows(pred.array[index], truth[index], pred.spacing[1:], tau):
-            images.append({**common, "index": index, "grid": "source", "unit": "mm", **entry})
-    in_3d = [{**common, **entry} for entry in evaluation.volume_rows(pred.array, truth, pred.spacing, tau)]
-    found = instances.instance_rows(
-        volumes.read(structures).array, stored, pred.spacing, pred.geometry.swapped_spacing()
-    )
-    return images, in_3d, [{**common, **entry} for entry in found]
+        about = {**_common(row), "index": index, "scored": row["scored"], "grid": "source", "unit": "mm"}
+        for entry in evaluation.image_rows(classes[index], exact[index], truth.spacing[1:], tau):
+            found.append({**about, **entry})
+    return found
+
+
+def read_planes(rows: Sequence[Row], folder: Path) -> dict[int, NDArray[np.uint8]]:
+    """{index: predicted classes [H, W] on the source plane} of single slices. folder: that of the predicted masks."""
+    return {int(row["index"]): png.read(slice_path(folder, row), row["plane_sha256"]) for row in rows}
+
+
+def volume(
+    row: Row, pred: volumes.Volume, structures: Path | None, truth: volumes.Volume, tau: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of metrics_3d.csv and metrics_instances.csv of one predicted volume.
+
+    row: any of the volume in predictions.csv; structures: file of the labels made of the predicted classes `pred`, or
+    None where the truth does not tell structures apart; truth: SPIDER's labels.
+    """
+    exact = labels.lut(truth.array)
+    in_3d = evaluation.volume_rows(pred.array, exact, pred.spacing, tau)
+    if structures is None:
+        return [{**_common(row), **entry} for entry in in_3d], []
+    labelled = volumes.read(structures).array
+    found = instances.instance_rows(labelled, truth.array, pred.spacing, pred.geometry.swapped_spacing())
+    return [{**_common(row), **entry} for entry in in_3d], [{**_common(row), **entry} for entry in found]
 
 
 def copied(
@@ -78,5 +98,6 @@ def copied(
         stacks.setdefault(row["sequence"], []).append((row["position"], copy, truth))
         sums = weights.soft_sums((copy[..., None] == np.arange(len(CLASSES))).astype(np.float32), truth)
         for entry in evaluation.image_rows(copy, truth, (1, 1), tau, sums):
-            found.append({**_common(row), "index": row["index"], "grid": "network", "unit": "px", **entry})
+            about = {**_common(row), "index": row["index"], "scored": True, "grid": "network", "unit": "px"}
+            found.append({**about, **entry})
     return found, stacks

@@ -58,7 +58,7 @@ def label(classes: ArrayLike, spacing: Sequence[float]) -> NDArray[np.uint8]:
         return result
     box, lengths = shown[0], np.asarray(spacing, float)
     part = np.ascontiguousarray(classes[box])
-    canal = _canal_line(part, lengths)
+    canal = canal_line(part, lengths)
     discs = find_discs(part == DISCS, lengths, canal)
     bodies = find_bodies(part == VERTEBRAE, discs, lengths, canal)
     vertebrae = grow(part == VERTEBRAE, bodies, lengths, canal, _unseen(bodies, discs, lengths, canal))
@@ -67,6 +67,17 @@ def label(classes: ArrayLike, spacing: Sequence[float]) -> NDArray[np.uint8]:
     inside[vertebrae > 0] = np.searchsorted(taken, vertebrae[vertebrae > 0]) + 1
     inside[discs > 0] = discs[discs > 0] + (FIRST_DISC - 1)
     return result
+
+
+def class_of(number: int) -> str:
+    """The class of a SPIDER label above 0."""
+    return CLASSES[CANAL if number == CANAL_LABEL else DISCS if number >= FIRST_DISC else VERTEBRAE]
+
+
+def called(number: int) -> str:
+    """What a person reads for a SPIDER label above 0: vertebra 3, disc 203, spinal canal."""
+    kind = class_of(number)
+    return {"vertebrae": f"vertebra {number}", "ivd": f"disc {number}"}.get(kind, "spinal canal")
 
 
 def describe(labels: NDArray[np.integer], spacing: Sequence[float]) -> list[dict[str, float]]:
@@ -138,7 +149,7 @@ def _valleys(height: NDArray[np.float64]) -> list[float]:
     return [float(low + a + np.argmin(amount[a:b])) for a, b in pairwise(peaks)]
 
 
-def _canal_line(classes: NDArray[np.integer], lengths: NDArray[np.float64]) -> Points:
+def canal_line(classes: NDArray[np.integer], lengths: NDArray[np.float64]) -> Points:
     """The canal's middle line from the lowest point up, a point a mm, made longer at both ends; where the canal is
     short or missing, a vertical line through the middle of all that is shown."""
     shown = classes == CANAL

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..data.dataset import duplicates
@@ -14,6 +15,9 @@ from ..images.slices import PLACE
 
 
 def _span(values: pd.Series, unit: str = "") -> str:
+    """From the lowest to the highest value; empty if there is none."""
+    if not values.notna().any():
+        return ""
     low, high = (f"{value:.4g}" for value in (values.min(), values.max()))
     return (low if low == high else f"{low} to {high}") + unit
 
@@ -46,10 +50,15 @@ def _describe_group(group: pd.DataFrame) -> dict[str, Any]:
         "intensities, highest": _span(group["maximum"]),
         "values in a mask": _span(group["values"]),
     }
-    rows |= {text: f"{group[name].sum()} of {count}" for name, text in DEFECTS.items()}
+    for name, text in DEFECTS.items():
+        seen = group[name].dropna()
+        rows[text] = f"{int(seen.astype(bool).sum())} of {len(seen)}"
     rows["headers corrected by config.overrides"] = group["corrected"].sum()
     same = duplicates(dict(zip(group["volume"], group["image_sha256"], strict=True)))
     rows["series with another's picture"] = ", ".join(" = ".join(names) for names in same) or 0
+    odd = group["remarks"].fillna("").astype(str)
+    rows["series without a mask"] = int(odd.str.contains("no mask").sum())
+    rows["series with other remarks"] = int((~odd.isin(["", "no mask"])).sum())
     for title, name in (
         ("official subset, series", "subset"),
         ("scanner, series", "scanner"),
@@ -70,7 +79,7 @@ def dataset(volumes: pd.DataFrame, overview: pd.DataFrame | None, published: pd.
     """
     if overview is not None:
         key = "new_file_name" if "new_file_name" in overview else "volume"
-        known = overview.rename(columns=str.strip).drop_duplicates(key).set_index(key)
+        known = overview.replace("", np.nan).drop_duplicates(key).set_index(key)
         if {"Manufacturer", "ManufacturerModelName"} <= set(known):
             models = known["ManufacturerModelName"].fillna("")
             known["scanner"] = (known["Manufacturer"].fillna("") + " " + models).str.strip()

@@ -1,7 +1,7 @@
 """Charts: the network as built, experiments side by side."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -88,32 +88,28 @@ def distributions(dice: Mapping[str, "pd.DataFrame"], title: str) -> Figure:
 
 def ladder(table: "pd.DataFrame", title: str) -> Figure:
     """What each step costs: Dice above, ASD below, one line per class. table: ladder of one sequence."""
-    figure, axes = plt.subplots(2, 1, figsize=(8, 5.6), layout="constrained", sharex=True)
-    steps = table.drop_duplicates(["step", "experiment"])
-    ticks = [_step(row) for row in steps.to_dict("records")]
+    figure, axes = plt.subplots(2, 1, figsize=(8.5, 6), layout="constrained", sharex=True)
+    steps = table.drop_duplicates("experiment")
     for name in FOREGROUND:
-        part = table[table["class"] == name]
-        for axis, metric in zip(axes, ("dice", "asd"), strict=True):
-            numbered = part["step"].str.isdigit().to_numpy()
-            values = part[metric].replace(np.inf, np.nan).to_numpy(float)
-            axis.plot(np.flatnonzero(numbered), values[numbered], "-o", color=COLOURS[name], label=NAMES[name])
-            axis.plot(np.flatnonzero(~numbered), values[~numbered], "D", color=COLOURS[name], mfc="white")
+        part = table[table["class"] == name].replace(np.inf, np.nan)
+        places = range(len(part))
+        for axis, column in zip(axes, ("dice", "asd, mm"), strict=True):
+            axis.plot(places, part[column], "-o", color=COLOURS[name], label=NAMES[name])
+        axes[0].plot(places, part["reported dice"], "D:", color=COLOURS[name], mfc="white", lw=0.8)
+    for place, row in enumerate(steps.to_dict("records")):
+        if str(row["test slices"]).startswith("others"):
+            for axis in axes:
+                axis.axvline(place - 0.5, color="#888888", ls="--", lw=0.8)
     axes[0].set_ylabel("Dice")
-    axes[1].set_ylabel("ASD, px (last: as reported)")
+    axes[1].set_ylabel("ASD, mm")
+    ticks = ["the paper\nas printed" if name == "paper" else name for name in steps["experiment"]]
     axes[1].set_xticks(range(len(ticks)), ticks, fontsize=8)
     axes[0].legend(frameon=False, fontsize=8)
     for axis in axes:
         axis.grid(alpha=0.3)
-    figure.suptitle(f"{title}\nlines: one yardstick; diamonds: as printed or as reported", fontsize=10)
+    said = "filled: one yardstick (source grid, exact labels); white: as printed or reported; dashed: other test slices"
+    figure.suptitle(f"{title}\n{said}", fontsize=10)
     return figure
-
-
-def _step(row: Mapping[Any, Any]) -> str:
-    if row["step"] == "printed":
-        return "the paper\nas printed"
-    if row["step"] == "as reported":
-        return f"{row['experiment']}\nas reported\n({row['unit']})"
-    return row["experiment"]
 
 
 def canary(table: "pd.DataFrame", title: str) -> Figure:

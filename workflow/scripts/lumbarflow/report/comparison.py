@@ -1,7 +1,6 @@
 """Compare the paper's numbers with ours, experiments with each other, and the paper with its own formulas."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,16 +8,30 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from .. import CLASSES
+from ..data import dataset
 from ..measures.intervals import holm, intervals, paired_test
-from .tables import AGGREGATIONS, FOREGROUND, METRICS, aggregate, class_interval, class_scores, left_out, patient_sums
+from .tables import (
+    AGGREGATIONS,
+    FOREGROUND,
+    METRICS,
+    aggregate,
+    chosen,
+    class_interval,
+    class_scores,
+    left_out,
+    patient_sums,
+    unit_of,
+)
 
 Settings = Mapping[str, Any]
 Row = dict[str, Any]
 Run = tuple[str, str, Settings, pd.DataFrame]  # experiment, sequence, evaluation settings, metrics
 Classes = dict[str, pd.DataFrame]  # metrics by class
 
-# common settings to compare experiments whose own evaluation settings differ
-COMMON = {"grid": "network", "dice": "hard", "surface": "slice", "aggregation": "pooled"}
+# One yardstick for every experiment, whatever its own evaluation: exact labels, millimetres on the grid of the source
+# volume, all slices of the test volumes (of a split of slices: its test slices).
+YARDSTICK = {"grid": "source", "dice": "hard", "surface": "slice", "elements": "voxels", "aggregation": "patients"}
+COMPARED = ("iou", "dice", "asd", "precision", "recall", "f1")  # NSD has the tolerance of its experiment
 HALF = 0.00005  # largest error of rounding to four decimals
 
 
@@ -33,27 +46,36 @@ def _by_class(runs: Iterable[Run]) -> dict[tuple[str, str], tuple[Settings, Clas
     }
 
 
-def _on(images: pd.DataFrame, grid: str) -> pd.DataFrame:
-    return images[images["grid"] == grid]
+def _reported(images: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """The rows that an experiment's own evaluation uses."""
+    return images[images["scored"] & (images["grid"] == settings["grid"])]
+
+
+def _measured(images: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the yardstick uses."""
+    return images[images["grid"] == YARDSTICK["grid"]]
 
 
 def interval_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """95% intervals over the test patients for Table 2's cells, as each experiment aggregates them.
+    """95% intervals over the test patients: of Table 2's cells, as each experiment reports them, and by the yardstick.
 
     runs: [(experiment, sequence, evaluation settings, metrics)]; folds and seeds are pooled.
     """
     rows = []
     for (experiment, sequence), (settings, classes) in _by_class(runs).items():
         for name in CLASSES:
-            images = _on(classes[name], settings["grid"])
-            row: Row = {"sequence": sequence, "class": name, "experiment": experiment}
-            row["patients"] = images["patient"].nunique()
-            found = class_interval(images, settings)
-            for metric in (metric for metric in METRICS if metric in found):
-                row[f"{metric} low"], row[f"{metric} high"] = found[metric]
-            rows.append(row | {"aggregated": AGGREGATIONS[settings["aggregation"]]})
-    frame = pd.DataFrame(rows)
-    return frame[[*(name for name in frame if name != "aggregated"), "aggregated"]]
+            ways = (
+                ("as reported", METRICS, settings, _reported(classes[name], settings)),
+                ("yardstick", COMPARED, YARDSTICK, _measured(classes[name])),
+            )
+            for measured, metrics, how, images in ways:
+                values, found = aggregate(patient_sums(images), how["aggregation"]), class_interval(images, how)
+                for metric in (metric for metric in metrics if metric in found):
+                    row: Row = {"sequence": sequence, "class": name, "experiment": experiment, "measured": measured}
+                    row |= {"metric": metric, "value": float(chosen(values, how)[metric])}
+                    row |= {"low": found[metric][0], "high": found[metric][1], "patients": images["patient"].nunique()}
+                    rows.append({**row, "unit": unit_of(metric, how), "aggregated": AGGREGATIONS[how["aggregation"]]})
+    return pd.DataFrame(rows)
 
 
 def variants(runs: Iterable[Run], stacks: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
@@ -65,14 +87,15 @@ def variants(runs: Iterable[Run], stacks: Mapping[tuple[str, str], pd.DataFrame]
     rows = []
     for (experiment, sequence), (_, classes) in _by_class(runs).items():
         for name in CLASSES:
-            for grid, images in classes[name].groupby("grid", sort=False):
+            scored = classes[name][classes[name]["scored"]]
+            for grid, images in scored.groupby("grid", sort=False):
                 sums = patient_sums(images)
                 for aggregation, words in AGGREGATIONS.items():
                     row: Row = {"sequence": sequence, "class": name, "experiment": experiment}
                     row |= {"unit": images["unit"].iloc[0], "aggregated": words}
                     row |= {metric: float(value) for metric, value in aggregate(sums, aggregation).items()}
-                    rows.append({**row, **left_out(images), "images": images.groupby(["volume", "index"]).ngroups})
-                    rows[-1]["grid"] = grid
+                    row |= {**left_out(images), "images": images.groupby(["volume", "index"]).ngroups}
+                    rows.append({**row, "patients": images["patient"].nunique(), "grid": grid})
             for order, found in _of_class(stacks.get((experiment, sequence)), name):
                 row = {"sequence": sequence, "class": name, "experiment": experiment, "unit": "px", "grid": "network"}
                 row |= {"aggregated": f"stack, {order}", "asd_mean_of_means": found["asd"].mean()}
@@ -97,35 +120,37 @@ def _flat(settings: Settings, prefix: str = "") -> Row:
 def changes(before: Settings, after: Settings, shown: int = 3) -> str:
     """Differences of two experiments as text: up to `shown` keys with values, or else the names of their groups."""
     old, new = _flat(before), _flat(after)
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key) and key != "networks_of"]
     if len(keys) <= shown:
         return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys)
     return ", ".join(dict.fromkeys(key.partition(".")[0] for key in keys))
 
 
-def _reported(table: pd.DataFrame, experiment: str, sequence: str, classes: Sequence[str]) -> Row | None:
-    """A ladder row with the values of an experiment in Table 2, or None if it is not there."""
+def _slices_of(classes: Classes) -> set[tuple[str, int]]:
+    """(volume, index) of the slices that the yardstick uses."""
+    images = _measured(classes[FOREGROUND[0]])
+    return set(zip(images["volume"], images["index"], strict=True))
+
+
+def _rung(classes: Classes, names: Sequence[str]) -> Row:
+    """Mean Dice and ASD of classes by the yardstick, and what they were measured on. No mean ASD where one of the
+    classes has none: a mean over the others is another quantity."""
+    scores = pd.DataFrame([class_scores(_measured(classes[name]), None, YARDSTICK) for name in names])
+    patients = _measured(classes[names[0]])["patient"].nunique()
+    return {**scores[["dice", "asd"]].mean(skipna=False), "slices": len(_slices_of(classes)), "patients": patients}
+
+
+def _printed(table: pd.DataFrame, experiment: str, sequence: str, classes: Sequence[str]) -> Row:
+    """What an experiment, or the paper, reports in Table 2; empty if it is not there."""
     part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence) & table["class"].isin(classes)]
     if not len(part):
-        return None
-    how = part["how"].iloc[0]
-    unit = "mm" if how.endswith("mm") else "px"
-    return {"experiment": experiment, **part[["dice", "asd", "nsd"]].mean(), "unit": unit, "changed": how}
+        return {}
+    reported = {f"reported {metric}": part[metric].mean(skipna=False) for metric in ("dice", "asd")}
+    return {**reported, "reported unit": "mm" if part["how"].iloc[0].endswith("mm") else "px"}
 
 
-def _on_one_yardstick(experiment: str, images: Classes, classes: Sequence[str]) -> Row:
-    """A ladder row with the values that the settings COMMON give."""
-    scores = pd.DataFrame([class_scores(_on(images[name], "network"), None, COMMON) for name in classes])
-    return {"experiment": experiment, **scores[["dice", "asd", "nsd"]].mean(), "unit": "px"}
-
-
-def _climb(measured: list[Row], settings: Mapping[str, Settings]) -> list[Row]:
-    """Number the rows of _on_one_yardstick and describe how each differs from the one before."""
-    measured[0]["changed"] = "pooled hard Dice, ASD and NSD a slice: the yardstick of all steps"
-    for before, row in pairwise(measured):
-        row |= {f"{metric} change": row[metric] - before[metric] for metric in ("dice", "asd")}
-        row["changed"] = changes(settings[before["experiment"]], settings[row["experiment"]])
-    return [{"step": str(place), **row} for place, row in enumerate(measured)]
+LADDER = ["sequence", "class", "step", "experiment", "reported dice", "reported asd", "reported unit", "dice"]
+LADDER += ["dice change", "asd, mm", "asd change, mm", "slices", "patients", "test slices", "changed"]
 
 
 def ladder(
@@ -133,42 +158,54 @@ def ladder(
 ) -> pd.DataFrame:
     """What each step from the paper's protocol to the sound one costs, class by class.
 
-    steps: experiments in order. settings: {experiment: complete settings}. table: Table 2. The rows in between
-    share the settings COMMON (argmax on the network grid, pooled Dice, ASD per slice in px), so that a row differs from
-    the one above only by its step. The first and the last rows hold values as printed and as reported.
+    steps: experiments in order; those without runs are left out, and if all are, every run is shown. settings:
+    {experiment: complete settings}. table: Table 2. Columns `reported`: as the experiment reports itself; the others by
+    the YARDSTICK, so that a row differs from the one above by its step alone, and, where `test slices` says so, by
+    other test slices.
     """
     classes_of = _by_class(runs)
     rows = []
     for sequence in dict.fromkeys(sequence for _, sequence in classes_of):
-        present = [name for name in steps if (name, sequence) in classes_of]
-        if not present:
-            continue
+        tested = [experiment for experiment, each in classes_of if each == sequence]
+        present = [name for name in steps if name in tested] or tested
         for name in (*FOREGROUND, "mean of the three"):
             wanted = (name,) if name in FOREGROUND else FOREGROUND
-            measured = [_on_one_yardstick(each, classes_of[each, sequence][1], wanted) for each in present]
-            ends = [_reported(table, each, sequence, wanted) for each in ("paper", present[0], present[-1])]
-            printed, first, last = (end and {"step": "as reported", **end} for end in ends)
-            printed = printed and {**printed, "step": "printed"}  # None for a sequence that the paper does not have
-            lines = [printed, first, *_climb(measured, settings), last if len(present) > 1 else None]
-            rows += [{"sequence": sequence, "class": name, **line} for line in lines if line]
-    columns = ["sequence", "class", "step", "experiment", "dice", "dice change", "asd", "asd change", "nsd", "unit"]
-    return pd.DataFrame(rows, columns=[*columns, "changed"])
+            before: Row = {}
+            if printed := _printed(table, "paper", sequence, wanted):
+                rows.append({"sequence": sequence, "class": name, "step": "printed", "experiment": "paper", **printed})
+            for place, experiment in enumerate(present):
+                classes = classes_of[experiment, sequence][1]
+                row: Row = {"sequence": sequence, "class": name, "step": str(place), "experiment": experiment}
+                measured, kept = _rung(classes, wanted), _slices_of(classes)
+                row |= {"dice": measured["dice"], "asd, mm": measured["asd"]}
+                row |= {key: measured[key] for key in ("slices", "patients")}
+                if before:
+                    row["dice change"] = row["dice"] - before["dice"]
+                    row["asd change, mm"] = row["asd, mm"] - before["asd, mm"]
+                    row["test slices"] = "the same" if kept == before["kept"] else "others: unpaired"
+                    row["changed"] = changes(settings[before["experiment"]], settings[experiment])
+                rows.append({**row, **_printed(table, experiment, sequence, wanted)})
+                before = {**row, "kept": kept}
+    return pd.DataFrame(rows, columns=LADDER)
 
 
-def patient_scores(classes: Classes, grid: str) -> dict[str, pd.DataFrame]:
-    """Pooled Dice and mean ASD of each patient on a grid: {metric: DataFrame [patients, classes]}.
+def patient_scores(classes: Classes, slices: set[tuple[str, int]] | None = None) -> dict[str, pd.DataFrame]:
+    """Pooled Dice and mean ASD (mm) of each patient by the yardstick: {metric: DataFrame [patients, classes]}.
 
-    Column `mean`: over the foreground classes.
+    Column `mean`: over the foreground classes, of Dice those that the patient has; of ASD none where a class lacks it.
+    slices: (volume, index) of those to use; all if None.
     """
     dice, asd = {}, {}
     for name in FOREGROUND:
-        images = _on(classes[name], grid)
+        images = _measured(classes[name])
+        if slices is not None:
+            images = images[[key in slices for key in zip(images["volume"], images["index"], strict=True)]]
         sums = {key: values[:, None] for key, values in patient_sums(images).items()}
         each = aggregate(sums, "pooled")  # every patient by itself
         patients = np.unique(images["patient"]).astype(str)  # in the order of patient_sums
         dice[name], asd[name] = (pd.Series(each[metric], patients) for metric in ("dice", "assd"))
     return {
-        metric: pd.DataFrame(values).assign(mean=lambda frame: frame.mean(axis=1))
+        metric: (frame := pd.DataFrame(values)).assign(mean=frame.mean(axis=1, skipna=metric == "dice"))
         for metric, values in (("dice", dice), ("asd", asd))
     }
 
@@ -184,26 +221,26 @@ def _mean_interval(values: ArrayLike, scale: str) -> tuple[float, float, float, 
 
 
 def ablation(runs: Iterable[Run], baseline: str, splits: Mapping[str, str]) -> pd.DataFrame:
-    """Each experiment against the baseline: differences of the same patients' scores, with a 95% interval and a
-    paired test, its p corrected for the number of tests in the table.
+    """Each experiment against the baseline: differences of the same patients' scores by the yardstick, with a 95%
+    interval and a paired test, its p corrected for the number of tests in the table.
 
-    splits: {experiment: kind of split}. Scores are on the network grid, where every experiment has them. Patients who
-    are in the test set of only one of the two are left out.
+    splits: {experiment: kind of split}. Only slices that both were tested on count.
     """
     classes_of = _by_class(runs)
     rows = []
     for (experiment, sequence), (_, classes) in classes_of.items():
         if experiment == baseline or (baseline, sequence) not in classes_of:
             continue
-        base = patient_scores(classes_of[baseline, sequence][1], "network")
-        for metric, frame in patient_scores(classes, "network").items():
-            both = frame.index.intersection(base[metric].index)
+        base = classes_of[baseline, sequence][1]
+        both = _slices_of(classes) & _slices_of(base)
+        scores, others = patient_scores(classes, both), patient_scores(base, both)
+        for metric, frame in scores.items():
             for name in (*FOREGROUND, "mean"):
-                pairs = frame.loc[both, name] - base[metric].loc[both, name]
+                pairs = frame[name] - others[metric][name]
                 mean, low, high, number = _mean_interval(pairs, "difference")
                 row: Row = {"sequence": sequence, "class": name, "experiment": experiment, "baseline": baseline}
                 row |= {"metric": metric, "difference": mean, "low": low, "high": high, "patients": number}
-                rows.append({**row, "p": paired_test(pairs), "split": splits[experiment]})
+                rows.append({**row, "slices": len(both), "p": paired_test(pairs), "split": splits[experiment]})
     frame = pd.DataFrame(rows, columns=ABLATION)
     frame["p corrected"] = holm(frame["p"].astype(float).tolist())
     frame["verdict"] = np.where(frame["difference"].astype(float) > 0, "higher", "lower")
@@ -211,42 +248,52 @@ def ablation(runs: Iterable[Run], baseline: str, splits: Mapping[str, str]) -> p
     return frame
 
 
-ABLATION = ["sequence", "class", "experiment", "baseline", "metric", "difference", "low", "high", "patients"]
+ABLATION = ["sequence", "class", "experiment", "baseline", "metric", "difference", "low", "high", "patients", "slices"]
 ABLATION += ["p", "p corrected", "verdict", "split"]
+GROUPS = 10  # a column with more values is no division into groups
 SUBGROUPS = ["sequence", "experiment", "by", "group", "patients", *FOREGROUND, "mean", "low", "high"]
 
 
 def groups_of(overview: pd.DataFrame | None) -> dict[tuple[str, str], str]:
-    """Groups of patients: {(volume, property): group} from overview.csv as text, or {} without it.
+    """Groups of patients: {(volume, property): group}, or {} without an overview.
 
-    Properties: scanner, field strength, sex, and age in bands of twenty years (SPIDER's `birth_date` holds an age).
+    Properties of SPIDER's overview.csv: scanner, field strength, sex, and age in bands of twenty years (its
+    `birth_date` holds an age). Of a sample sheet: each column of the user's own that has at most GROUPS values.
     """
     if overview is None:
         return {}
-    known = overview.rename(columns=str.strip).fillna("").astype(str).apply(lambda column: column.str.strip())
-    key = "new_file_name" if "new_file_name" in known else "volume"
+    is_sheet = "new_file_name" not in overview
+    own = [name for name in overview if is_sheet and name not in dataset.SHEET and name != "age"]
+    own = [name for name in own if overview[name].nunique() <= GROUPS]
     groups: dict[tuple[str, str], str] = {}
-    for row in known.to_dict("records"):
+    for row in overview.to_dict("records"):
         scanner = f"{row.get('Manufacturer', '')} {row.get('ManufacturerModelName', '')}".strip()
-        age = pd.to_numeric(row.get("birth_date", ""), errors="coerce")
-        band = f"{int(age // 20 * 20)}-{int(age // 20 * 20) + 19}" if 0 < age < 120 else ""
         field = f"{row['MagneticFieldStrength']} T" if row.get("MagneticFieldStrength") else ""
-        values = {"scanner": scanner, "field strength": field, "sex": row.get("sex", ""), "age": band}
-        groups |= {(row[key], name): value for name, value in values.items() if value}
+        values = {"scanner": scanner, "field strength": field, "sex": row.get("sex", "")}
+        values["age"] = _band(row.get("age" if is_sheet else "birth_date", ""))
+        values |= {str(name): row[name] for name in own}
+        key = row["volume" if is_sheet else "new_file_name"]
+        groups |= {(key, name): value for name, value in values.items() if value}
     return groups
 
 
+def _band(age: str) -> str:
+    """Twenty years around an age; empty if the text is none."""
+    years = pd.to_numeric(age, errors="coerce")
+    return f"{int(years // 20 * 20)}-{int(years // 20 * 20) + 19}" if 0 < years < 120 else ""
+
+
 def subgroups(runs: Iterable[Run], overview: pd.DataFrame | None) -> pd.DataFrame:
-    """Dice by scanner, field strength, sex and age: mean over the patients of a group, with a 95% interval."""
+    """Dice by properties of the patients (`groups_of`): mean over the patients of a group, with a 95% interval."""
     groups = groups_of(overview)
     rows = []
     for (experiment, sequence), (_, classes) in _by_class(runs).items():
-        dice = patient_scores(classes, "network")["dice"]
+        dice = patient_scores(classes)["dice"]
         volumes = next(iter(classes.values())).drop_duplicates("patient")
         volume_of = {
             str(patient): volume for patient, volume in zip(volumes["patient"], volumes["volume"], strict=True)
         }
-        for by in ("scanner", "field strength", "sex", "age"):
+        for by in dict.fromkeys(name for _, name in groups):
             group = pd.Series({patient: groups.get((volume_of[patient], by)) for patient in dice.index}).dropna()
             for value, members in sorted(group.groupby(group).groups.items()):
                 part = dice.loc[members]
@@ -262,49 +309,48 @@ def paper_comparison(
     table3: pd.DataFrame,
     experiments: Sequence[str] = ("released", "sound"),
 ) -> pd.DataFrame:
-    """Each cell of the paper's tables: printed, from `released`, from `sound`, and the differences to the first.
+    """Each cell of the paper's tables: printed, from `released`, from `sound`, and the differences to the first, where
+    the two have a unit in common.
 
     table1, table2, table3: our tables as written, which include the paper's rows.
     """
     rows = []
 
     def add(
-        table: str,
-        sequence: Hashable,
-        name: Hashable,
-        metric: str,
-        printed: Any,
-        made: Mapping[str, Any],
-        units: Iterable[str],
+        table: str, sequence: Hashable, name: Hashable, metric: str, printed: Any, made: Mapping[str, tuple[Any, str]]
     ) -> None:
+        unit = "px" if metric in ("asd", "nsd") else ""  # NSD has none, but its tolerance has
         row = {"table": table, "sequence": sequence, "class": name, "metric": metric, "printed": printed}
         for experiment in experiments:
-            value = made.get(experiment, np.nan)
-            row |= {experiment: value, f"{experiment} - printed": value - printed}
+            value, own = made.get(experiment, (np.nan, unit))
+            row |= {experiment: value, f"{experiment} - printed": value - printed if own == unit else np.nan}
+        units = [unit, *(own for _, own in made.values())]
         rows.append({**row, "units": ", ".join(dict.fromkeys(units))})
 
     sequence: Hashable  # the type of a group's key in pandas' stubs
     for sequence, part in table1[table1["sequence"] != "total"].groupby("sequence", sort=False):
         printed = part[part["experiments"] == "paper"]
         for metric in ("images kept", "ratio before", "ratio after") if len(printed) else ():
-            made = {e: row[metric] for row in part.to_dict("records") for e in row["experiments"].split()}
-            add("1", sequence, "", metric, printed[metric].iloc[0], made, [""])
+            made = {e: (row[metric], "") for row in part.to_dict("records") for e in row["experiments"].split()}
+            add("1", sequence, "", metric, printed[metric].iloc[0], made)
     for (sequence, name), part in table2.groupby(["sequence", "class"], sort=False):
         part = part.set_index("experiment")
         for metric in METRICS if "paper" in part.index else ():
-            units = ["px", *("mm" if how.endswith("mm") else "px" for how in part["how"][1:])]
-            made = {experiment: part.loc[experiment, metric] for experiment in experiments if experiment in part.index}
-            add("2", sequence, name, metric, part.loc["paper", metric], made, units if metric == "asd" else [""])
+            made = {
+                experiment: (part.loc[experiment, metric], unit_of(metric, str(part.loc[experiment, "how"])))
+                for experiment in experiments
+                if experiment in part.index
+            }
+            add("2", sequence, name, metric, part.loc["paper", metric], made)
     for row in table3[table3["system"] == "paper, t2_SPACE"].to_dict("records"):
         part = table3[(table3["class"] == row["class"]) & (table3["metric"] == row["metric"])]
+        flat = part[part["measured"].str.startswith("2-D")].drop_duplicates("system").set_index("system")
         made = {
-            experiment: part.loc[(part["system"] == f"{experiment}, t2_SPACE") & part["measured"].str.startswith("2-D")]
+            experiment: (flat.loc[system, "value"], unit_of(row["metric"], str(flat.loc[system, "measured"])))
             for experiment in experiments
+            if (system := f"{experiment}, t2_SPACE") in flat.index
         }
-        made = {experiment: found.iloc[0] for experiment, found in made.items() if len(found)}
-        units = [unit for unit in (row["unit"], *(found["unit"] for found in made.values())) if isinstance(unit, str)]
-        made = {experiment: found["value"] for experiment, found in made.items()}
-        add("3", "t2_SPACE", row["class"], row["metric"], row["value"], made, units)
+        add("3", "t2_SPACE", row["class"], row["metric"], row["value"], made)
     return pd.DataFrame(rows)
 
 

@@ -220,27 +220,31 @@ def outlined(image: Picture, mask: Picture, width: int) -> NDArray[np.uint8]:
 
 
 def contact_sheet(
-    path: str | Path, tiles: Sequence[tuple[str, str, Picture, Picture]], title: str, remark: str
+    path: str | Path, tiles: Sequence[tuple[str, str, str, Picture, Picture | None]], title: str, remark: str
 ) -> None:
     """Write a page of small pictures as PNG, in which a person can find volumes with a wrong orientation.
 
-    tiles: [(name, remark, slice, mask)], uint8 [H, W].
+    tiles: [(name, remark, what is odd, slice, mask)], uint8 [H, W]; mask: None where there is none.
     """
     wide = 200
-    drawn = [(name, text, outlined(image, mask, wide)) for name, text, image, mask in tiles]
+    drawn = [
+        (name, text, odd, outlined(image, np.zeros_like(image) if mask is None else mask, wide))
+        for name, text, odd, image, mask in tiles
+    ]
     high = max(picture.shape[0] for *_, picture in drawn)
     columns = max(3, min(len(tiles), round((len(tiles) * 1.5 * high / wide) ** 0.5)))
     lines = -(-len(tiles) // columns)
     font, small = ImageFont.load_default(14), ImageFont.load_default(12)
-    page = Image.new("RGB", (columns * (wide + 8) + 8, 56 + lines * (high + 44)), "white")
+    page = Image.new("RGB", (columns * (wide + 8) + 8, 56 + lines * (high + 62)), "white")
     draw = ImageDraw.Draw(page)
     draw.text((8, 8), title, "black", font)
     draw.text((8, 28), remark, "#555555", small)
-    for number, (name, text, picture) in enumerate(drawn):
-        left, top = 8 + number % columns * (wide + 8), 56 + number // columns * (high + 44)
+    for number, (name, text, odd, picture) in enumerate(drawn):
+        left, top = 8 + number % columns * (wide + 8), 56 + number // columns * (high + 62)
         page.paste(Image.fromarray(picture), (left, top))
         draw.text((left, top + high + 1), name, "black", font)
         draw.text((left, top + high + 19), text, "#555555", small)
+        draw.text((left, top + high + 35), odd, "#c00000", small)
     with replacing(path) as temporary:
         page.save(temporary)
 

@@ -1,10 +1,13 @@
-"""Read tables of this workflow."""
+"""Read tables of this workflow, and tables that users give."""
 
 from pathlib import Path
 
 import pandas as pd
 
-NAMES = ("patient", "volume", "sequence", "experiment", "experiments", "class")  # columns that hold text
+from ..data import tables
+
+# columns that hold text
+NAMES = ("patient", "volume", "sequence", "experiment", "experiments", "class", "labels")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -13,3 +16,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     text = {name: str for name in columns if name in NAMES}
     missing = {name: [""] for name in columns if name not in text}
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing)
+
+
+def read_given(path: str | Path) -> pd.DataFrame:
+    """A sample sheet or overview.csv of a user, as text; raises DataError as tables.read does."""
+    table = tables.read(path)
+    return pd.DataFrame(table.rows, columns=table.columns, dtype=str)

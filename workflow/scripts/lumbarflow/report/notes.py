@@ -1,11 +1,34 @@
-"""Titles of the tables, and what a reader must know of each."""
+"""Titles of the tables, what a reader must know of each, and how they are laid out."""
+
+from .publish import Layout
+
+SURFACE = (
+    " ASD, NSD: distances between surfaces, a surface being the pixels of a class with a neighbour over an edge "
+    "outside it, each counted once (as the paper and its release). By area: the elements between pixel centres, each "
+    "counted by its length (in 3-D its area), as DeepMind's surface-distance does."
+)
+
+LAYOUTS = {
+    "summary": Layout(block="sequence"),
+    "table1": Layout(block="sequence"),
+    "table2": Layout(block="sequence", footnotes=["how"], marked="experiment"),
+    "table3": Layout(block="class", footnotes=["comparable with", "source"], marked="system"),
+    "leakage": Layout(block="sequence", footnotes=["measured"], marked="experiment"),
+    "ladder": Layout(block="sequence", footnotes=["changed"], marked="experiment"),
+    "intervals": Layout(block="sequence"),
+    "ablation": Layout(block="sequence"),
+    "subgroups": Layout(block="sequence"),
+    "variants": Layout(block="sequence", left_out=["grid"]),  # its unit says it
+    "volumes": Layout(block="sequence", left_out=["image_sha256"]),
+    "paper_comparison": Layout(block="table", heading="Table {}"),
+}
 
 NOTES = {
     "summary": (
         "What was run, and how well it did",
         "Macro Dice is the mean over vertebrae, canal and discs of the Dice pooled over all test slices, each "
-        "experiment against its own truth. A slice split tests on patients it was trained on; only a patient split "
-        "says how well new patients are segmented.",
+        "experiment against its own truth, on the grid of its evaluation: the ladder compares them. A slice split "
+        "tests on patients it was trained on; only a patient split says how well new patients are segmented.",
     ),
     "table1": (
         "Table 1: dataset and class imbalance ratio",
@@ -15,14 +38,15 @@ NOTES = {
         "Table 2: metrics of each class and sequence",
         "The paper's and the released rows leak: their test slices have neighbours in training. Their ASD and NSD "
         "match surfaces across the whole stack of test images, which makes them too good. Missed counts images in "
-        "which a class is only in the truth or only in the prediction; ASD leaves those out.",
+        "which a class is only in the truth or only in the prediction; ASD leaves those out." + SURFACE,
     ),
     "leakage": (
         "Leakage: what training knew of the test set",
         "Neighbour within 1 or 2: share of test slices with a training slice of the same volume that near. Same mask: "
         "a training image has byte for byte the same mask. Copied mask: Dice of a predictor that learns nothing and "
         "copies the mask of the nearest training slice, or of the most similar picture where the volume is new. Dice "
-        "is pooled over the test images, the network's on the grid of its experiment.",
+        "is pooled over the test images, on the network grid. ASD: mean over the three classes, as the experiment "
+        "measures it: of `released` over the whole stack of test images." + SURFACE,
     ),
     "table3": (
         "Table 3: comparison with published systems",
@@ -32,13 +56,14 @@ NOTES = {
         "with a Dice of at least 0.1, the others are missed; ASD over all, unknown for a case in which one is not "
         "overlapped at all, and with the spacing of one axis laid on another. Corrected: distances by the right "
         "spacing, over the structures that are overlapped. Strict: a missed structure's Dice is 0, its distance does "
-        "not count. True classes: what a perfect class mask reaches once its structures are told apart.",
+        "not count. True classes: what a perfect class mask reaches once its structures are told apart." + SURFACE,
     ),
     "intervals": (
         "95% intervals of Table 2",
         "Student's t over the test patients, with the jackknife's standard error, on the logit scale (ASD: logarithm); "
-        "none for fewer than 6 patients. For a split of slices the patients are no sample of "
-        "new patients, so its interval says nothing about them.",
+        "none for fewer than 6 patients. As reported: Table 2's cells. Yardstick: as in the ladder, so that "
+        "experiments can be compared. For a split of slices the patients are no sample of "
+        "new patients, so its interval says nothing about them." + SURFACE,
     ),
     "variants": (
         "Every variant of the metrics",
@@ -47,31 +72,35 @@ NOTES = {
         "the directed 95th percentiles. Stack: the release's ASD and NSD, over all test slices as one volume, in the "
         "shuffled order of its split, as the release has them, and sorted by volume and index. "
         "Distances leave out images in which the class is missed (in one of prediction and truth only) or absent (in "
-        "neither).",
+        "neither)." + SURFACE,
     ),
     "ladder": (
         "Ladder: what each step from the paper to a sound protocol costs",
-        "Numbered steps share one yardstick (argmax on the network grid, Dice pooled over images, ASD and NSD a slice "
-        "in px), so that a row differs from the one above by its step alone. Dice as printed and as reported first is "
-        "soft.",
+        "Reported: as each experiment measures itself (Table 2). The other columns measure all of them by one "
+        "yardstick: hard Dice and ASD a slice in mm on the source grid against exact labels, all slices of the test "
+        "volumes (of a split of slices: its test slices), mean over patients. So a row differs from the one above by "
+        "its step alone, unless `test slices` says that it was tested on others: then part of the change is theirs."
+        + SURFACE,
     ),
     "ablation": (
         "Ablation: each experiment against the baseline",
         "Mean difference over the patients that both were tested on, with a 95% interval (Student's t; none for fewer "
         "than 6 patients), and Wilcoxon's signed-rank test, its p corrected for the number of tests in this table "
-        "(Holm); the verdict is by that, below 0.05. dice: pooled over "
-        "a patient's slices, asd in px, on the network grid. An experiment with a split of slices had these patients "
-        "in training.",
+        "(Holm); the verdict is by that, below 0.05. By the ladder's yardstick: "
+        "dice pooled over a patient's slices, asd in mm, only of slices that both were tested on. An experiment with a "
+        "split of slices had these patients in training." + SURFACE,
     ),
     "subgroups": (
         "Subgroups of patients",
-        "Dice pooled over a patient's slices, mean over the patients of the group; interval: 95%, of the "
-        "mean over classes. Groups of a few patients show where to look, not what is so.",
+        "Dice by the ladder's yardstick: pooled over a patient's slices on the source grid, exact labels, mean over "
+        "the patients of the group; interval: 95%, of the mean over classes. Groups of a few patients show where to "
+        "look, not what is so.",
     ),
     "paper_comparison": (
         "The paper's tables, cell by cell",
         "Printed, made again by the authors' protocol on these data (released), and by a sound one. ASD of `sound` is "
-        "in mm a slice on the source grid, the printed one in px over the stack of test slices: not comparable.",
+        "in mm a slice on the source grid, the printed one in px over the stack of test slices; NSD has a tolerance of "
+        "1 mm and 1 px: no difference is taken between units." + SURFACE,
     ),
     "paper_audit": (
         "The paper's rows against the paper's formulas",
@@ -86,7 +115,8 @@ NOTES = {
     "volumes": (
         "Volumes",
         "As stored, and where `corrected`, with what config.overrides says of the header. "
-        "Hidden: labels of vertebrae that a viewer shows as black.",
+        "Hidden: labels of vertebrae that a viewer shows as black. Remarks: volumes that are not sagittal, and masks "
+        "that would explain their greys better 6 or 12 mm away, or mirrored: these may be of another patient.",
     ),
     "apta_fidelity": (
         "What APTA costs",

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import files
-from ..data import labels, survey, volumes
+from ..data import labels, masks, survey
 from ..images import class_masks, png, slices
 from ..learning import batches
 from . import audit, figures
@@ -45,11 +45,11 @@ def restored(
 ) -> list[Tile]:
     """Tiles of Figures 1 and 2: a slice, its mask as stored, and as classes.
 
-    row: of a manifest; slice_folder, label_folder: those of the recipes; source: arguments of volumes.read for the
+    row: of a manifest; slice_folder, label_folder: those of the recipes; source: arguments of masks.read for the
     volume's mask.
     """
     place = slices.Placement.of(files.read_csv(slice_folder / f"{row['volume']}.csv")[0])
-    stored = volumes.read(**source).array[int(row["index"])]
+    stored = masks.read(**source).array[int(row["index"])]
     grey = slices.to_canvas(class_masks.render(stored, "slice"), place, canvas_size, "nearest")
     image, mask = png.read(slice_folder / name_of(row)), png.read(label_folder / name_of(row))
     before = f"{len(np.unique(stored))} values, {len(labels.hidden(stored))} vertebrae all but black"
@@ -87,7 +87,7 @@ def repaired(
 ) -> list[Example]:
     """(caption, grey mask, exact classes, repaired classes) of the slices in which a repair changes the canal most.
 
-    frame: rows of audit.compare_masks; sources: {volume: arguments of volumes.read}; recipe: that of the labels.
+    frame: rows of audit.compare_masks; sources: {volume: arguments of masks.read}; recipe: that of the labels.
     """
     # the canal has the lowest Dice; for equal Dice, slices with a larger canal come first
     ranked = frame.assign(dice=audit.slice_dice(frame, "spinal_canal")).dropna(subset="dice")
@@ -95,7 +95,7 @@ def repaired(
     examples = []
     shown: list[dict[Any, Any]] = ranked.head(SHOWN).to_dict("records")
     for row in shown:
-        mask = volumes.read(**sources[row["volume"]])
+        mask = masks.read(**sources[row["volume"]])
         grey = class_masks.render(mask.array[int(row["index"])], recipe["stretch"])
         grey = slices.to_canvas(grey, slices.Placement.of(row), canvas_size, recipe["resize"])
         caption = f"{row['volume']}, slice {row['index']}: canal Dice {row['dice']:.3f}"

@@ -34,6 +34,13 @@ class Results:
     shares: dict[Key, pd.DataFrame] = field(default_factory=dict)
 
 
+def on_network(
+    runs: Iterable[tuple[str, str, Settings, pd.DataFrame, pd.DataFrame | None]],
+) -> list[tuple[str, str, Settings, pd.DataFrame, pd.DataFrame | None]]:
+    """The same runs, measured on the network grid, as copied masks are."""
+    return [(name, sequence, {**how, "grid": "network"}, images, stack) for name, sequence, how, images, stack in runs]
+
+
 def as_released(stack: pd.DataFrame | None) -> pd.DataFrame | None:
     """Of the rows of metrics_stack.csv of one sequence those in the release's order, if the split has one."""
     return None if stack is None else stack[stack["order"] == stack["order"].iloc[0]]
@@ -46,7 +53,8 @@ def where(metrics: str | Path) -> tuple[str, str]:
 
 
 def by_sequence(metrics: Iterable[str | Path]) -> Iterable[tuple[str, str, pd.DataFrame]]:
-    """(experiment, tested sequence, rows of metrics.csv) of each training."""
+    """(experiment, tested sequence, rows of metrics.csv) of each run; the rows of slices that the experiment's own
+    protocol leaves out are not `scored`."""
     for path in metrics:
         for sequence, images in read_table(path).groupby("sequence", sort=False):
             yield where(path)[0], str(sequence), images
@@ -79,23 +87,29 @@ def ceiling(paths: Iterable[str]) -> dict[Key, pd.DataFrame]:
     return {(CEILING, str(sequence)): part for sequence, part in rows.groupby("sequence", sort=False)}
 
 
-def read(metrics: Iterable[str], evaluation: Mapping[str, Settings]) -> Results:
-    """All results of the trainings whose metrics.csv are given. evaluation: {experiment: its settings}."""
+def read(metrics: Iterable[str], evaluation: Mapping[str, Settings], trains: Mapping[str, str]) -> Results:
+    """All results of the runs whose metrics.csv are given, of the slices that their protocols score.
+
+    evaluation: {experiment: its settings}; trains: {experiment: the one that trained its networks}.
+    """
     results = Results()
     parts: dict[str, dict[Key, list[pd.DataFrame]]] = {"in_3d": {}, "instances": {}, "shares": {}}
     for path in metrics:
         folder, (experiment, trained_on) = Path(path).parent, where(path)
         frames = {name: dict(list(read_table(folder / f"{name}.csv").groupby("sequence"))) for name in TABLES}
-        model = {**files.read_json(folder / "model.json"), "trained_on": trained_on}
-        for sequence, images in frames["metrics"].items():
+        trained = folder.parents[3] / trains[experiment] / folder.relative_to(folder.parents[2])
+        model = {**files.read_json(trained / "model.json"), "trained_on": trained_on}
+        for sequence, every in frames["metrics"].items():
+            images = every[every["scored"]]
             key, settings = (experiment, str(sequence)), evaluation[experiment]
             results.runs.append((*key, settings, images, as_released(frames["metrics_stack"].get(sequence))))
             copied = (frames["copied"][sequence], as_released(frames["copied_stack"].get(sequence)))
-            results.copies.append((*key, {**settings, "grid": "network"}, *copied))
+            results.copies.append((*key, settings, *copied))
             results.about.setdefault(key, []).append(model)
             parts["shares"].setdefault(key, []).append(frames["leakage"][sequence])
             if sequence in frames["metrics_3d"]:
                 parts["in_3d"].setdefault(key, []).append(frames["metrics_3d"][sequence])
+            if sequence in frames["metrics_instances"]:  # not where the truth does not tell structures apart
                 structures = frames["metrics_instances"][sequence].assign(training=str(folder))
                 parts["instances"].setdefault(key, []).append(structures)
     for name, found in parts.items():

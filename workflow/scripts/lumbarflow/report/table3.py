@@ -76,7 +76,7 @@ def _flat_rows(table: pd.DataFrame) -> list[Row]:
         common |= {"measured": f"2-D, {unit}", "comparable with": COMPARABLE[f"2-D, {unit}"]}
         for metric in ("dice", "iou", "asd", "nsd", "detection"):
             value = {"metric": metric, "value": row[metric], "unit": unit if metric == "asd" else ""}
-            rows.append({**common, **value, "data": "this run's test set"})
+            rows.append({**common, **value, "cases": row.get("patients"), "data": "this run's test set"})
     return rows
 
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import CLASSES
 from ..images.weights import imbalance_ratio, row_pixels
+from ..learning.splits import VALIDATED_ON
 from ..measures.evaluation import SURFACES
 from ..measures.intervals import intervals
 from ..measures.metrics import DETECTED, scores
@@ -121,14 +122,15 @@ def aggregate(sums: Sums, aggregation: str) -> dict[str, NDArray[np.float64]]:
     return result | (scores(counts.sum(-2)) if aggregation == "pooled" else {})
 
 
-def _chosen(values: Sums, settings: Settings) -> dict[str, NDArray[np.float64]]:
+def chosen(values: Sums, settings: Settings) -> dict[str, NDArray[np.float64]]:
     """The metrics that an experiment's `evaluation` chooses from all variants, except ASD and NSD of a stack."""
-    chosen = {name: values[name] for name in ("iou", "dice", "precision", "recall", "f1")}
+    found = {name: values[name] for name in ("iou", "dice", "precision", "recall", "f1")}
     if settings["dice"] == "soft":
-        chosen["dice"] = values["soft_dice"]
+        found["dice"] = values["soft_dice"]
     if settings["surface"] == "slice":
-        chosen |= {"asd": values["assd"], "nsd": values["nsd_symmetric"]}
-    return chosen
+        columns = ("assd_area", "nsd_area") if settings["elements"] == "area" else ("assd", "nsd_symmetric")
+        found |= {metric: values[column] for metric, column in zip(("asd", "nsd"), columns, strict=True)}
+    return found
 
 
 def class_scores(
@@ -140,7 +142,7 @@ def class_scores(
     `detection`: among the images that show the class, the share in which the prediction reaches a Dice of 0.1.
     """
     values = aggregate(patient_sums(images), settings["aggregation"])
-    result = {name: float(value) for name, value in _chosen(values, settings).items()}
+    result = {name: float(value) for name, value in chosen(values, settings).items()}
     if settings["surface"] == "stack":
         assert stack is not None  # evaluated with these settings
         result |= {"asd": stack["asd"], "nsd": stack["nsd"]}
@@ -158,7 +160,7 @@ def left_out(images: pd.DataFrame) -> dict[str, float]:
 def class_interval(images: pd.DataFrame, settings: Settings) -> dict[str, tuple[float, float]]:
     """95% intervals over patients of class_scores' metrics: {metric: (low, high)}."""
     return intervals(
-        lambda sums: _chosen(aggregate(sums, settings["aggregation"]), settings),
+        lambda sums: chosen(aggregate(sums, settings["aggregation"]), settings),
         patient_sums(images),
         {metric: "length" if metric == "asd" else "share" for metric in METRICS},
     )
@@ -167,8 +169,19 @@ def class_interval(images: pd.DataFrame, settings: Settings) -> dict[str, tuple[
 def how(settings: Settings) -> str:
     """One phrase that says how an experiment's row was computed."""
     surface = "ASD, NSD over the test stack (artefact)" if settings["surface"] == "stack" else "ASD, NSD per slice"
+    surface += " by area" if settings["elements"] == "area" else ""
     mean = AGGREGATIONS[settings["aggregation"]]
     return f"{mean}, {settings['dice']} Dice, {surface}, " + ("px" if settings["grid"] == "network" else "mm")
+
+
+def unit_of(metric: str, how: str | Settings) -> str:
+    """Unit of a metric's value, or of NSD's tolerance; empty for the others. how: settings, or a phrase that ends in
+    the unit of distances."""
+    if metric not in ("asd", "nsd"):
+        return ""
+    if isinstance(how, str):
+        return "mm" if how.endswith("mm") else "px"
+    return "px" if how["grid"] == "network" else "mm"
 
 
 MEAN = "mean"  # over the classes, background included
@@ -243,6 +256,8 @@ def summary(runs: Iterable[Run], table: pd.DataFrame, about: Mapping[Key, Sequen
                 "experiment": experiment,
                 "sequence": sequence,
                 "trained on": trainings[0]["trained_on"],
+                "split": trainings[0]["settings"]["split"]["kind"],
+                "model chosen on": VALIDATED_ON[trainings[0]["settings"]["split"]["validation"]] + " set",
                 "network": trainings[0]["settings"]["network"]["name"],
                 "macro Dice": part.loc[list(FOREGROUND), "dice pooled"].mean(),
                 "test images": part["images"].iloc[0],
@@ -259,7 +274,7 @@ def leakage(shares: Mapping[Key, pd.DataFrame], table: pd.DataFrame, copied: pd.
     """One row per experiment and sequence: what training knew of the test set, and the Dice of copying.
 
     shares: {(experiment, sequence): DataFrame of leakage.csv rows}; table, copied: table2's frame for
-    the networks and for the copied masks.
+    the networks and for the copied masks, both on the network grid.
     """
     rows = []
     for (experiment, sequence), known in shares.items():
@@ -268,7 +283,9 @@ def leakage(shares: Mapping[Key, pd.DataFrame], table: pd.DataFrame, copied: pd.
             part = frame[(frame["experiment"] == experiment) & (frame["sequence"] == sequence)].set_index("class")
             row |= {f"{name}: {k}": part.loc[k, "dice pooled"] for k in FOREGROUND}
             row[f"{name}: macro Dice"] = part.loc[list(FOREGROUND), "dice pooled"].mean()
-        rows.append(row)
+            row[f"{name}: ASD, px"] = part.loc[list(FOREGROUND), "asd"].mean()
+        row |= {"test images": part["images"].iloc[0], "test patients": part["patients"].iloc[0]}
+        rows.append({**row, "measured": part["how"].iloc[0]})
     return pd.DataFrame(rows)
 
 
@@ -282,5 +299,6 @@ def across(runs: Iterable[tuple[str, str, str, pd.DataFrame]]) -> pd.DataFrame:
         row: Row = {"experiment": experiment, "trained on": trained_on, "tested on": tested_on}
         row |= {name: _pooled(images[images["class"] == name])["dice"] for name in FOREGROUND}
         row |= {"macro Dice": np.mean([row[name] for name in FOREGROUND])}
-        rows.append({**row, "test images": images.groupby(["volume", "index"]).ngroups})
+        row["test images"] = images.groupby(["volume", "index"]).ngroups
+        rows.append({**row, "test patients": images["patient"].nunique()})
     return pd.DataFrame(rows).groupby(["experiment", "trained on", "tested on"], sort=False).mean().reset_index()

@@ -1,0 +1,383 @@
+"""Volumes as scanners and other programs write them: each gives the right voxels in the right place, or a refusal that
+says what is wrong and what to do."""
+
+import gzip
+import io
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from conftest import write_dicom
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from lumbarflow import DataError
+from lumbarflow.data import masks, volumes
+
+# voxel indices grow to the Left, Posterior and Superior, 4 x 0.5 x 0.75 mm; NIfTI's space has x and y the other way
+AFFINE = np.diag([-4.0, -0.5, 0.75, 1.0])
+AFFINE[:3, 3] = 3, -20, 1.5
+ARRAY = np.arange(5 * 7 * 6, dtype=np.int16).reshape(5, 7, 6)  # x, y, z
+CANONICAL = ARRAY.transpose(0, 2, 1)[:, ::-1, :]
+
+
+def nifti(path, array=ARRAY, affine=AFFINE, kind=nib.Nifti1Image, **changes):
+    """A NIfTI file whose header has some of its fields changed after the fact."""
+    image = kind(array, affine)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, str(path))
+    content = path.read_bytes()
+    packed = content[:2] == b"\x1f\x8b"
+    content = bytearray(gzip.decompress(content) if packed else content)
+    header = type(image.header)(bytes(content[: image.header.sizeof_hdr]), check=False)
+    for name, value in changes.items():
+        header[name] = value
+    content[: len(header.binaryblock)] = header.binaryblock
+    path.write_bytes(gzip.compress(bytes(content)) if packed else bytes(content))
+    return path
+
+
+def check(path, override=None, spacing=(4.0, 0.75, 0.5), array=CANONICAL):
+    volume = volumes.read(path, override)
+    np.testing.assert_array_equal(volume.array, array)
+    np.testing.assert_allclose(volume.spacing, spacing, rtol=1e-6)
+    return volume.geometry
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("name", ["1_t2.nii", "1_t2.nii.gz", "1_T2.NII.GZ", "1_T2.NII"])
+def test_nifti_of_both_versions_and_with_any_ending(tmp_path, kind, name):
+    made = nifti(tmp_path / name.lower(), kind=kind)
+    geometry = check(made.rename(tmp_path / name))
+    assert geometry.orientation() == "LPS"
+    np.testing.assert_allclose(geometry.origin, (-3, 20, 1.5))
+
+
+@given(st.permutations(range(3)), st.tuples(*[st.booleans()] * 3), st.tuples(*[st.floats(-25, 25)] * 3))
+def test_nifti_lies_where_nibabel_says(tmp_path_factory, order, flips, turns):
+    """Any orientation, oblique ones too: the corner of the stored array is where nibabel's affine puts it."""
+    path = tmp_path_factory.mktemp("nifti") / "a.nii"
+    array = np.flip(ARRAY.transpose(order), [a for a in range(3) if flips[a]])
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", turns, degrees=True).as_matrix() @ np.diag([2, 3, 4.0])
+    nib.save(nib.Nifti1Image(array, affine), path)
+    volume = volumes.read(path)
+    corners = volume.geometry.corners()
+    last = np.array(volume.array.shape) - 1
+    for corner, place in zip(np.ndindex(2, 2, 2), corners, strict=True):
+        value = volume.array[tuple(last * corner)]
+        index = np.argwhere(array == value)[0]
+        expected = affine[:3] @ [*index, 1] * [-1, -1, 1]
+        np.testing.assert_allclose(place, expected, atol=1e-4)
+
+
+def test_a_qform_that_differs_is_said_and_the_sform_used(tmp_path, caplog):
+    check(nifti(tmp_path / "a.nii", qform_code=1, qoffset_x=23.0))
+    assert "its qform differs from its sform by up to 20 mm; the sform is used" in caplog.text
+    caplog.clear()
+    check(nifti(tmp_path / "a.nii", qform_code=1, qoffset_x=3.01))
+    assert "differs" not in caplog.text
+
+
+def test_nifti_without_a_sound_spacing_or_place(tmp_path, caplog):
+    path = tmp_path / "a.nii"
+    check(nifti(path, pixdim=[1, 0, 0, 0, 1, 1, 1, 1]))  # the sform knows
+    nothing = nifti(path, qform_code=0, sform_code=0)
+    with pytest.raises(DataError, match=r"a\.nii: neither its qform nor its sform is set.*`overrides` \(orientation\)"):
+        volumes.read(nothing)
+    check(nothing, {"orientation": "LPS"})
+    zero = nifti(path, qform_code=1, sform_code=0, pixdim=[1, 0, 0, 0, 1, 1, 1, 1])
+    with pytest.raises(DataError, match=r"a\.nii: its spacings are 0 0 0, and it has no sform; .*\(spacing"):
+        volumes.read(zero)
+    check(zero, {"orientation": "LPS", "spacing": [4.0, 0.5, 0.75]})
+    metres = nifti(path, xyzt_units=1)
+    with pytest.raises(DataError, match=r"its unit is metres, expected mm; .*\(spacing\)"):
+        volumes.read(metres)
+    negative = nifti(path, sform_code=0, qform_code=1, pixdim=[1, -4, -0.5, -0.75, 1, 1, 1, 1])
+    check(negative)
+    assert "has negative spacings" in caplog.text
+
+
+def test_a_sheared_sform_is_refused_with_its_angle(tmp_path):
+    sheared = AFFINE.copy()
+    sheared[:3, 1] = [-0.5 * np.sin(np.deg2rad(12)), -0.5 * np.cos(np.deg2rad(12)), 0]
+    path = nifti(tmp_path / "a.nii", affine=sheared, qform_code=0)
+    with pytest.raises(DataError, match=r"a\.nii: its axes are 78, 90, 90 degrees apart"):
+        volumes.read(path)
+    assert volumes.read(path, {"orientation": "LPS"}).geometry.orientation() == "LPS"
+
+
+def test_gzip_and_its_ending_may_differ(tmp_path, caplog):
+    caplog.set_level("INFO")
+    packed = nifti(tmp_path / "a.nii.gz").rename(tmp_path / "b.nii")
+    check(packed)
+    assert "b.nii: is packed by gzip, in spite of its name" in caplog.text
+    check(nifti(tmp_path / "a.nii").rename(tmp_path / "c.nii.gz"))
+    assert "c.nii.gz: is not packed by gzip, in spite of its name" in caplog.text
+
+
+def test_voxels_that_begin_elsewhere(tmp_path):
+    """vox_offset 0 means right behind the header; bytes behind the voxels are asked about."""
+    path = tmp_path / "a.nii"
+    check(nifti(path, vox_offset=0))
+    path.write_bytes(path.read_bytes() + bytes(64))
+    with pytest.raises(DataError, match=r"a\.nii: holds 64 bytes more than its header claims.*`surplus: true` under"):
+        volumes.read(path)
+    check(path, {"surplus": True})
+    with pytest.raises(DataError, match="its voxels begin at byte 100"):
+        volumes.read(nifti(path, vox_offset=100))
+    plain = metaimage(tmp_path / "a.mha")
+    plain.write_bytes(plain.read_bytes() + b"\n")
+    with pytest.raises(DataError, match=r"a\.mha: holds 1 bytes more than its header claims"):
+        volumes.read(plain)
+    check(plain, {"surplus": True})
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha"])
+def test_one_time_point_is_a_volume_and_several_are_not(tmp_path, ending):
+    image = sitk.GetImageFromArray(ARRAY.transpose(2, 1, 0)[None], isVector=False)
+    image.SetSpacing((4.0, 0.5, 0.75, 1.0))
+    image.SetOrigin((-3.0, 20.0, 1.5, 0.0))
+    path = tmp_path / f"a{ending}"
+    sitk.WriteImage(image, str(path))
+    check(path)
+    sitk.WriteImage(sitk.JoinSeries([image[..., 0], image[..., 0]]), str(path))
+    with pytest.raises(DataError, match=f"a{ending}: expected a 3-D volume with one value a voxel, found 4-D"):
+        volumes.read(path)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".mha"])
+def test_nan_is_refused_with_a_count_in_every_format(tmp_path, ending):
+    array = np.ones((4, 5, 6), np.float32)
+    array[0, 0, :2] = np.nan, np.inf
+    path = tmp_path / f"a{ending}"
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    with pytest.raises(DataError, match=rf"a{ending}: holds 2 voxels that are NaN or infinite"):
+        volumes.read(path)
+
+
+def test_a_mask_under_a_slope(tmp_path):
+    """As nibabel saves whole numbers under an int16 header: up to 0.0015 off."""
+    labels = np.zeros((4, 5, 6))
+    labels[1], labels[2] = 100, 209
+    image = nib.Nifti1Image(labels, AFFINE)
+    image.set_data_dtype(np.int16)
+    image.to_filename(tmp_path / "a.nii")
+    stored = volumes.read(tmp_path / "a.nii").array
+    assert stored.dtype.kind == "f"
+    assert 0 < np.abs(stored - np.rint(stored)).max() < 0.01
+    np.testing.assert_array_equal(np.unique(masks.read(tmp_path / "a.nii").array), [0, 100, 209])
+
+
+def metaimage(path, **changes):
+    """An uncompressed MetaImage file, some lines of its header changed, or taken out where they are None."""
+    image = sitk.GetImageFromArray(ARRAY.transpose(2, 1, 0))
+    image.SetSpacing((4.0, 0.5, 0.75))
+    image.SetOrigin((-3.0, 20.0, 1.5))
+    sitk.WriteImage(image, str(path))
+    head, _, voxels = path.read_bytes().partition(b"ElementDataFile = LOCAL\n")
+    fields = dict(line.split(" = ", 1) for line in head.decode().splitlines()) | changes
+    lines = [f"{key} = {value}\n" for key, value in fields.items() if value is not None]
+    path.write_bytes("".join([*lines, "ElementDataFile = LOCAL\n"]).encode() + voxels)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "override"),
+    [
+        (
+            {"TransformMatrix": None},
+            r"its header has no TransformMatrix.*`overrides` \(orientation\)",
+            {"orientation": "LPS"},
+        ),
+        (
+            {"ElementSpacing": None},
+            r"its header has no ElementSpacing; .*`overrides` \(spacing\)",
+            {"spacing": [4.0, 0.5, 0.75]},
+        ),
+        ({"ElementSpacing": "4 0 0.75"}, "its ElementSpacing is 4 0 0.75; ", {"spacing": [4.0, 0.5, 0.75]}),
+        ({"DistanceUnits": "cm"}, "its DistanceUnits are 'cm', expected mm", {"spacing": [4.0, 0.5, 0.75]}),
+        ({"TransformMatrix": "1 0 0 0 0 0 0 0 1"}, "its header places it at", {"orientation": "LPS"}),
+        ({"Offset": "nan 0 0"}, "its header places it at", {"origin": [-3.0, 20.0, 1.5]}),
+        ({"Position": "1 2 3"}, "Offset and Position differ", None),
+        ({"ElementSpacing": "1 2"}, "ElementSpacing has 2 numbers, expected 3", None),
+        ({"Offset": "a b c"}, "Offset holds no numbers", None),
+        ({"HeaderSize": "64"}, "HeaderSize is 64, expected 0", None),
+    ],
+)
+def test_metaimage_that_does_not_say_where_it_lies(tmp_path, changes, message, override):
+    path = metaimage(tmp_path / "a.mha", **changes)
+    with pytest.raises(DataError, match=r"a\.mha: .*" + message):
+        volumes.read(path)
+    if override:
+        check(path, override)
+
+
+def test_metaimage_with_other_words_for_the_same(tmp_path):
+    path = tmp_path / "a.mha"
+    check(metaimage(path, ElementSpacing=None, ElementSize="4 0.5 0.75"))
+    check(metaimage(path, TransformMatrix=None, Rotation="1 0 0 0 1 0 0 0 1"))
+    check(metaimage(path, Position="-3 20 1.5"))
+    content = metaimage(path, BinaryDataByteOrderMSB="True").read_bytes()
+    head, _, voxels = content.partition(b"ElementDataFile = LOCAL\n")
+    swapped = np.frombuffer(voxels, "<i2").astype(">i2").tobytes()
+    path.write_bytes(head + b"ElementDataFile = LOCAL\n" + swapped)
+    check(path)
+
+
+def test_metaimage_with_a_tag_of_two_lines(tmp_path):
+    """As SimpleITK writes a DICOM text of several lines."""
+    image = sitk.GetImageFromArray(ARRAY.transpose(2, 1, 0))
+    image.SetSpacing((4.0, 0.5, 0.75))
+    image.SetMetaData("0008|103e", "a spine\nin two lines: T2 = yes")
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(image, str(path))
+    np.testing.assert_array_equal(volumes.read(path).array, CANONICAL)
+
+
+def test_directions_off_by_rounding_are_repaired_and_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    exact = Rotation.from_euler("z", 5, degrees=True).as_matrix()
+    rounded = np.round(exact, 2)
+    path = metaimage(tmp_path / "a.mha", TransformMatrix=" ".join(map(str, rounded.T.ravel())))
+    cosines = np.reshape(check(path).direction, (3, 3))
+    np.testing.assert_allclose(cosines.T @ cosines, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(cosines, exact, atol=0.005)
+    assert "directions off right angles by up to" in caplog.text
+    caplog.clear()
+    check(metaimage(path))
+    assert not caplog.text
+
+
+@pytest.fixture
+def image():
+    image = sitk.GetImageFromArray(ARRAY.transpose(2, 1, 0))
+    image.SetSpacing((4.0, 0.5, 0.75))
+    return image
+
+
+def change_dicom(files, change):
+    for number, file in enumerate(files):
+        header = pydicom.dcmread(file)
+        for name, value in change(number).items():
+            setattr(header, name, value)
+        header.save_as(file)
+
+
+def test_dicom_series_beside_others(image, tmp_path, caplog):
+    """One series of a study is taken by its number or name; localisers and segmentations do not count."""
+    folder = tmp_path / "study"
+    wanted = write_dicom(image, folder)
+    change_dicom(wanted, lambda k: {"SeriesNumber": 5, "SeriesDescription": "t2 sag"})
+    scout = write_dicom(image[:, :, :3], folder, series="1.2.8")
+    change_dicom(scout, lambda k: {"SeriesNumber": 1, "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]})
+    caplog.set_level("INFO")
+    np.testing.assert_array_equal(volumes.read(folder).array, CANONICAL)
+    assert "series 5 (t2 sag, 6 slices, 0.5 x 4 mm) taken" in caplog.text
+    change_dicom(scout, lambda k: {"ImageType": ["ORIGINAL", "PRIMARY"], "SeriesDescription": "t1 sag"})
+    with pytest.raises(DataError, match=r"study: expected one DICOM series, found 2 among: .*t1 sag.*column `series`"):
+        volumes.read(folder)
+    for name in ("5", "t2 sag", "1.2.3"):
+        np.testing.assert_array_equal(volumes.read(folder, series=name).array, CANONICAL)
+    with pytest.raises(DataError, match=r"expected one DICOM series '7', found 0 among: "):
+        volumes.read(folder, series="7")
+
+
+def test_dicom_slices_with_a_series_each(image, tmp_path, caplog):
+    caplog.set_level("INFO")
+    files = write_dicom(image, tmp_path / "series")
+    change_dicom(files, lambda k: {"SeriesInstanceUID": f"1.2.3.{k + 1}"})
+    np.testing.assert_array_equal(volumes.read(tmp_path / "series").array, CANONICAL)
+    assert "6 slices, each of a series of its own, taken for one series" in caplog.text
+
+
+@pytest.mark.parametrize("packing", ["RLE", "J2K"])
+def test_packed_dicom(image, tmp_path, packing):
+    files = write_dicom(image, tmp_path / "series")
+    for file in files:
+        header = pydicom.dcmread(file)
+        if packing == "RLE":
+            header.compress(pydicom.uid.RLELossless)
+        else:
+            packed = io.BytesIO()
+            Image.fromarray(header.pixel_array.astype(np.uint16)).save(packed, "JPEG2000", irreversible=False)
+            header.PixelData = pydicom.encaps.encapsulate([packed.getvalue()])
+            header.PixelRepresentation = 0
+            header.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+        header.save_as(file)
+    np.testing.assert_array_equal(volumes.read(tmp_path / "series").array, CANONICAL)
+
+
+def test_an_enhanced_file_of_others(real_data):
+    """One file of eight frames, and the NIfTI file that another program made of it."""
+    ours, theirs = (volumes.read(real_data / f"external/enhanced_siemens/{n}") for n in ("1.dcm", "truth.nii.gz"))
+    np.testing.assert_array_equal(ours.array, theirs.array)
+    assert ours.geometry.check_same(theirs.geometry, "1.dcm") < 256 * 1e-6  # spacings of NIfTI are rounded to 1e-6 mm
+
+
+def test_frames_of_an_enhanced_file_in_any_order(real_data, tmp_path):
+    """Frames are put in the order of their places, not of the file."""
+    header = pydicom.dcmread(real_data / "external/enhanced_siemens/1.dcm")
+    expected = volumes.read(real_data / "external/enhanced_siemens/1.dcm")
+    order = np.random.default_rng(1).permutation(len(header.PerFrameFunctionalGroupsSequence))
+    groups, pixels = list(header.PerFrameFunctionalGroupsSequence), header.pixel_array
+    header.PerFrameFunctionalGroupsSequence = [groups[k] for k in order]
+    header.PixelData = pixels[order].tobytes()
+    header.save_as(tmp_path / "a.dcm")
+    shuffled = volumes.read(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(shuffled.array, expected.array)
+    assert shuffled.geometry.check_same(expected.geometry, "a.dcm") < 1e-6
+    groups[3].PlanePositionSequence[0].ImagePositionPatient = [0, 0, 0]
+    header.save_as(tmp_path / "a.dcm")
+    with pytest.raises(DataError, match=r"a\.dcm: the DICOM slices are .* mm apart"):
+        volumes.read(tmp_path / "a.dcm")
+
+
+def test_a_dicom_segmentation(image, tmp_path):
+    """The numbers of its segments are the labels; slices without any are missing in it, and are filled."""
+    import highdicom as hd
+    from highdicom.sr.coding import CodedConcept
+
+    files = write_dicom(image, tmp_path / "image")
+    study = {
+        "StudyInstanceUID": "1.2.3",
+        "FrameOfReferenceUID": "1.2.3.4",
+        "PatientName": "",
+        "PatientID": "",
+        "SliceThickness": 0.75,
+    }
+    change_dicom(files, lambda k: study | {"PatientBirthDate": "", "PatientSex": "O", "SpacingBetweenSlices": 0.75})
+    sources = [pydicom.dcmread(file) for file in files]
+    labels = np.zeros((6, 7, 5), np.uint8)  # z, y, x
+    labels[2:4, 1:3], labels[3, 5] = 1, 2
+    spine = CodedConcept("421060004", "SCT", "Vertebral column")
+    algorithm = hd.AlgorithmIdentificationSequence("by hand", CodedConcept("113076", "DCM", "Segmentation"), "1")
+    segments = [
+        hd.seg.SegmentDescription(number, f"part {number}", spine, spine, "AUTOMATIC", algorithm) for number in (1, 2)
+    ]
+    made = hd.seg.Segmentation(
+        sources,
+        labels,
+        "BINARY",
+        segments,
+        hd.UID(),
+        9,
+        hd.UID(),
+        1,
+        "Maker",
+        "Model",
+        "1",
+        "0",
+        omit_empty_frames=True,
+    )
+    path = tmp_path / "mask.dcm"
+    made.save_as(path)
+    alone = masks.read(path)
+    assert alone.array.shape[1] == 2  # from head to foot
+    whole = masks.read(path, image={"path": tmp_path / "image"})
+    np.testing.assert_array_equal(whole.array, labels.transpose(2, 0, 1)[:, ::-1, :])
+    whole.geometry.check_same(volumes.read(tmp_path / "image").geometry, path)

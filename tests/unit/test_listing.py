@@ -1,0 +1,94 @@
+"""Other layouts as sample sheets: BIDS datasets, and DICOM studies."""
+
+import json
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from conftest import write_dicom
+
+from lumbarflow import DataError
+from lumbarflow.data import dataset, listing
+from lumbarflow.files import write_csv
+
+
+@pytest.fixture
+def bids(tmp_path):
+    """Two patients; derivatives named by entities, by a sidecar, and not at all."""
+    root = tmp_path / "study"
+    names = [
+        "sub-007/ses-1/anat/sub-007_ses-1_acq-STIR_T2w.nii.gz",
+        "sub-007/ses-1/anat/sub-007_ses-1_T1w.nii.gz",
+        "sub-8/anat/sub-8_T2w.nii.gz",
+        "sub-8/anat/sub-8_T1w.nii.gz",
+        "sub-8/anat/sub-8_notes.nii.gz",
+        "sub-8/func/sub-8_task-rest_bold.nii.gz",
+        "derivatives/manual/sub-007/ses-1/anat/sub-007_ses-1_acq-STIR_desc-spine_dseg.nii.gz",
+        "derivatives/manual/sub-8/anat/sub-8_space-T2w_label-spine_mask.nii.gz",
+        "derivatives/manual/sub-8/anat/sub-8_desc-other_dseg.nii.gz",
+        "derivatives/manual/sub-8/anat/sub-8_desc-preproc_T2w.nii.gz",
+    ]
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (root / "dataset_description.json").write_text(json.dumps({"Name": "study", "BIDSVersion": "1.10.0"}))
+    (root / "participants.tsv").write_text("participant_id\tage\tsex\nsub-007\t63\tF\nsub-8\tn/a\tM\n")
+    return root
+
+
+def test_a_bids_dataset(bids, tmp_path):
+    sidecar = bids / "derivatives/manual/sub-8/anat/sub-8_desc-other_dseg.json"
+    sidecar.write_text(json.dumps({"Sources": ["bids::sub-8/anat/sub-8_T1w.nii.gz"]}))
+    rows = listing.list_series(bids)
+    found = {row["volume"]: row for row in rows}
+    assert list(found) == ["sub-007_ses-1_T1w", "sub-007_ses-1_acq-STIR_T2w", "sub-8_T1w", "sub-8_T2w"]
+    stir = found["sub-007_ses-1_acq-STIR_T2w"]
+    assert (stir["patient"], stir["sequence"], stir["age"], stir["sex"]) == ("007", "T2w_STIR", "63", "F")
+    masks = {name: row["mask"].rpartition("/")[2] for name, row in found.items()}
+    assert masks == {
+        "sub-007_ses-1_T1w": "",
+        "sub-007_ses-1_acq-STIR_T2w": "sub-007_ses-1_acq-STIR_desc-spine_dseg.nii.gz",
+        "sub-8_T1w": "sub-8_desc-other_dseg.nii.gz",
+        "sub-8_T2w": "sub-8_space-T2w_label-spine_mask.nii.gz",
+    }
+    columns = listing.columns(rows)
+    write_csv(tmp_path / "sheet.csv", [dict.fromkeys(columns, "") | row for row in rows], columns)
+    read = dataset.read_sheet(tmp_path / "sheet.csv")
+    assert read["sub-8_T2w"].patient == "8"
+    assert read["sub-007_ses-1_T1w"].mask == ""
+
+
+def test_a_mask_of_two_pictures_is_nobodys(bids):
+    rows = {row["volume"]: row for row in listing.list_bids(bids)}
+    assert rows["sub-8_T1w"]["mask"] == ""  # T1w and T2w have the same entities, and no sidecar tells
+
+
+def test_dicom_studies(tmp_path):
+    """Patients are numbered; localisers are left out; two series of one folder are told apart."""
+    image = sitk.GetImageFromArray(np.arange(210, dtype=np.int16).reshape(6, 7, 5))
+    for patient, study, series, number, text in (
+        ("SECRET-1", "a", "1.2.3", 5, "t2 tse/sag"),
+        ("SECRET-1", "a", "1.2.4", 6, "t1_sag"),
+        ("SECRET-2", "b", "1.2.5", 5, "t2 tse/sag"),
+        ("SECRET-2", "c", "1.2.6", 1, "scout"),
+    ):
+        for file in write_dicom(image, tmp_path / study, series=series):
+            header = pydicom.dcmread(file)
+            header.PatientID, header.SeriesNumber, header.SeriesDescription = patient, number, text
+            header.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER" if text == "scout" else "M"]
+            header.save_as(file)
+    rows = listing.list_series(tmp_path)
+    assert [(row["volume"], row["patient"], row["sequence"], row["series"]) for row in rows] == [
+        ("P001_5", "P001", "t2_tse_sag", "5"),
+        ("P001_6", "P001", "t1_sag", "6"),
+        ("P002_5", "P002", "t2_tse_sag", "5"),
+    ]
+    assert "SECRET" not in str(rows)
+
+
+def test_a_folder_of_neither_kind(tmp_path):
+    with pytest.raises(DataError, match=r"holds no series; expected a BIDS dataset"):
+        listing.list_series(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        listing.list_series(tmp_path / "absent")

@@ -1,0 +1,94 @@
+"""New scans are found wherever they lie; two of one name, and nothing at all, are told."""
+
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from conftest import write_dicom
+
+from lumbarflow import DataError
+from lumbarflow.data.new_scans import Scan, find
+
+
+@pytest.fixture
+def image():
+    return sitk.GetImageFromArray(np.arange(3 * 5 * 4, dtype=np.int16).reshape(3, 5, 4))
+
+
+def test_a_file_and_a_folder_of_any_names(image, tmp_path):
+    deep = tmp_path / "visit 2"
+    deep.mkdir()
+    for path in (
+        tmp_path / "10_t2.mha",
+        tmp_path / "9_t2_SPACE.nii.gz",
+        deep / "lumbar spine (T1).nii",
+        tmp_path / "x.mhd",
+    ):
+        sitk.WriteImage(image, str(path))
+    for name in ("notes.txt", ".hidden.mha", "Thumbs.db", "9_t2_SPACE.json", "sheet.csv"):
+        (tmp_path / name).write_bytes(b"")
+    assert find(tmp_path / "10_t2.mha") == {"10_t2": Scan(str(tmp_path / "10_t2.mha"), sequence="t2")}
+    found = find(tmp_path)
+    assert list(found) == ["9_t2_SPACE", "10_t2", "visit-2-lumbar-spine-T1", "x"]
+    assert found["9_t2_SPACE"].sequence == "t2_SPACE"
+    assert found["x"] == Scan(str(tmp_path / "x.mhd"))
+
+
+def test_a_dataset_s_masks_are_no_scans(image, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        sitk.WriteImage(image, str(tmp_path / kind / "1_t2.mha"))
+    assert list(find(tmp_path)) == ["images-1_t2"]
+
+
+def test_dicom_studies(image, tmp_path):
+    for number in "12":
+        write_dicom(image, tmp_path / f"study{number}", series=f"1.2.{number}")
+    sitk.WriteImage(image, str(tmp_path / "other.nii.gz"))
+    found = find(tmp_path)
+    assert len(found) == 3
+    assert found["other"] == Scan(str(tmp_path / "other.nii.gz"))
+    assert {scan.image for scan in found.values()} >= {str(tmp_path / "study1"), str(tmp_path / "study2")}
+    (one,) = find(tmp_path / "study1").values()
+    assert one.image == str(tmp_path / "study1")
+
+
+def test_a_sheet(image, tmp_path):
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    sheet = tmp_path / "scans.csv"
+    sheet.write_text("volume,image,sequence,series\nanna,a.mha,t2,\nbert,a.mha,,3\n")
+    path = str(tmp_path / "a.mha")
+    assert find(sheet) == {"anna": Scan(path, "", "t2"), "bert": Scan(path, "3", "")}
+    for text, words in (
+        ("volume,image\nanna,a.mha\nanna,a.mha\n", "line 3: volume anna is listed twice"),
+        ("volume,image\nanna,b.mha\n", "b.mha': no such file"),
+        ("volume,image\nanna,\n", "line 2: image"),
+        ("volume,image\na/b,a.mha\n", "'a/b'; use letters"),
+        ("volume,image\n", "lists no scans"),
+        ("volume,path\nanna,a.mha\n", "image"),
+    ):
+        sheet.write_text(text)
+        with pytest.raises(DataError, match=words):
+            find(sheet)
+
+
+def test_what_cannot_be_named(image, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere: no such file or folder"):
+        find(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="holds no scans"):
+        find(tmp_path)
+    for name in ("a b.mha", "a(b).mha"):
+        sitk.WriteImage(image, str(tmp_path / name))
+    with pytest.raises(DataError, match=r"would be called 'a-b', as .*a b.mha is"):
+        find(tmp_path)
+    shutil.rmtree(tmp_path / "sub", ignore_errors=True)
+    (tmp_path / "sub").mkdir()
+    for name, words in (("{x}.mha", "rename it"), ("()).mha", "no letter or digit")):
+        sitk.WriteImage(image, str(tmp_path / "sub" / name))
+        with pytest.raises(DataError, match=words):
+            find(tmp_path / "sub")
+        (tmp_path / "sub" / name).unlink()
+    (tmp_path / "sub" / "gone.mha").symlink_to(tmp_path / "not-there.mha")
+    with pytest.raises(DataError, match="is a link to"):
+        find(tmp_path / "sub")

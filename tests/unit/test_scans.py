@@ -1,0 +1,111 @@
+"""A scan is segmented as a test volume is; a network that knows greys alone stands for a trained one."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pytest
+
+from lumbarflow import CLASSES, DataError
+from lumbarflow.data.phantom import make_volume
+from lumbarflow.images import png, slices
+from lumbarflow.learning import prediction, scans, segmentation
+
+SPACING = (2.4, 1.5, 1.5)
+SETTINGS = {"network": {"image_size": [44, 36], "resize": "area"}, "normalisation": "zscore"}
+RECIPES = {
+    "sound": {"size": [96, 72], "fit": "letterbox", "window": "volume", "percentiles": [0.5, 99.5], "resize": "area"},
+    "released": {"size": [96, 72], "fit": "stretch", "window": "slice", "percentiles": [0, 100], "resize": "linear"},
+}
+
+
+@dataclass
+class Network:
+    """Class probabilities from the grey of each pixel."""
+
+    shift: float = 0.0
+    input_shape = (None, 48, 48, 1)
+
+    def predict_on_batch(self, images):
+        assert images.shape == (8, *self.input_shape[1:])
+        levels = np.array([-0.8, 0.0, 0.8, 1.6], np.float32) + np.float32(self.shift)
+        p = np.exp(-3 * (images - levels) ** 2) + 0.01
+        return p / p.sum(-1, keepdims=True)
+
+
+def model(recipe, views, smallest, *networks):
+    return scans.Model({"recipe": recipe, "settings": SETTINGS, "views": views, "smallest": smallest}, networks)
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return make_volume(3, 1, "t2_SPACE")[0][:10]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, tmp_path):
+    recipe = RECIPES[recipe]
+    place = slices.place(scan.shape[1:], SPACING[1:], recipe["size"], recipe["fit"])
+    rows = []
+    for index, (plane, window) in enumerate(
+        zip(scan, slices.windows(scan, recipe["window"], recipe["percentiles"]), strict=True)
+    ):
+        picture = slices.to_canvas(slices.to_grey(plane, *window), place, recipe["size"], recipe["resize"])
+        digest = png.write(tmp_path / "s" / f"{index:03d}.png", picture)
+        row = {
+            "volume": "s",
+            "index": str(index),
+            "image_sha256": digest,
+            "source_height": "176",
+            "source_width": "144",
+        }
+        rows.append(row | {name: str(value) for name, value in asdict(place).items()})
+    segmenter = segmentation.Segmenter(Network(), SETTINGS, recipe["size"], tmp_path, tmp_path)
+    images = prediction.load_view(rows, tmp_path, *segmenter.grid, (0, 0))
+    known = prediction.probabilities(Network(), images, SETTINGS["normalisation"])
+    planes = np.stack([prediction.decide(p) for p in segmenter.on_source(rows, rows, views, known)])
+    smallest = {"ivd": 500.0}
+    found = scans.segment(scan, SPACING, [model(recipe, views, smallest, Network())])
+    assert set(np.unique(planes)) == set(range(len(CLASSES)))
+    np.testing.assert_array_equal(found.classes, prediction.clean(planes, SPACING, smallest))
+    shown = np.stack([png.read(tmp_path / "s" / f"{index:03d}.png") for index in range(len(scan))])
+    shown = shown[:, place.top : place.top + place.height, place.left : place.left + place.width]
+    assert found.grey == pytest.approx((shown.mean(), shown.std()))
+    assert math.isnan(found.dice)
+
+
+def test_networks_that_agree_and_that_do_not(scan):
+    recipe = RECIPES["sound"]
+    one, two = Network(), Network(0.8)
+    alike = scans.segment(scan, SPACING, [model(recipe, 1, {}, one, one, one)])
+    alone, shifted = (scans.segment(scan, SPACING, [model(recipe, 1, {}, network)]) for network in (one, two))
+    np.testing.assert_array_equal(alike.classes, alone.classes)
+    np.testing.assert_allclose(alike.entropy, alone.entropy, atol=1e-5)
+    assert alike.dice == 1
+    other = scans.segment(scan, SPACING, [model(recipe, 1, {}, one, two)])
+    a, b = alone.classes, shifted.classes
+    expected = [2 * ((a == k) & (b == k)).sum() / ((a == k).sum() + (b == k).sum()) for k in (1, 2, 3)]
+    assert other.dice == pytest.approx(np.mean(expected))
+    assert other.entropy.mean() > alone.entropy.mean()
+    assert other.entropy.min() >= 0
+    assert other.entropy.max() <= math.log(4) + 1e-6
+    # two models of one network each are one of two networks
+    apart = scans.segment(scan, SPACING, [model(recipe, 1, {}, one), model(recipe, 1, {}, two)])
+    np.testing.assert_array_equal(apart.classes, other.classes)
+    assert apart.dice == other.dice
+
+
+def test_models_of_different_recipes_together(scan):
+    """Their probabilities meet on the scan's own grid; what both drop is dropped."""
+    models = [model(RECIPES[name], 1, {"ivd": mm3}, Network()) for name, mm3 in (("sound", 500), ("released", 0))]
+    found = scans.segment(scan, SPACING, models)
+    assert found.classes.shape == scan.shape
+    assert 0.3 < found.dice < 1
+    kept = scans.segment(scan, SPACING, [model(RECIPES["sound"], 1, {}, Network())])
+    assert found.grey == kept.grey  # of the first model
+
+
+def test_a_scan_without_picture(scan):
+    with pytest.raises(DataError, match="no picture"):
+        scans.segment(0 * scan, SPACING, [model(RECIPES["sound"], 1, {}, Network())])

@@ -1,0 +1,172 @@
+"""A new scan from file to folder, by a network that knows the truth: labels lie where the scan does."""
+
+import csv
+import json
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from conftest import write_dicom
+
+from lumbarflow import CLASSES, DataError, files
+from lumbarflow.application import levels, segment, summary
+from lumbarflow.data import labels, phantom, volumes, writing
+from lumbarflow.data.geometry import Geometry
+from lumbarflow.data.new_scans import Scan
+from lumbarflow.learning import scans
+
+ENDS = {"slice": [2, 4], "row": [1, 2], "column": [1, 2]}
+EXTENTS = {"slice": [30, 60], "row": [200, 300], "column": [180, 300]}
+ABOUT = {
+    "name": "sound-t2",
+    "trained_on": {"spacing_mm": ENDS, "extent_mm": EXTENTS, "grey": {"mean": [40, 60], "spread": [30, 40]}},
+}
+MODEL = scans.Model(ABOUT, [None], "0" * 64)
+
+
+@pytest.fixture
+def truth(monkeypatch):
+    """The phantom's volume, its labels and grid; whoever segments it finds its true classes."""
+    image, labelled, grid = phantom.make_volume(3, 1, "t2_SPACE")
+
+    def know(array, spacing, models):
+        assert array.shape == image.shape
+        return scans.Segmented(labels.lut(labelled), np.zeros(array.shape, np.float32), float("nan"), (50.0, 35.0))
+
+    monkeypatch.setattr(segment.scans, "segment", know)
+    return image, labelled, grid
+
+
+@pytest.mark.parametrize("name", ["scan.mha", "scan.nii.gz", "scan.mhd", "dicom"])
+def test_labels_lie_where_the_scan_does(truth, tmp_path, name):
+    image, labelled, grid = truth
+    turned = Geometry(grid.size[::-1], grid.spacing[::-1], (5.0, -7.0, 9.0), (0, 0, 1, 1, 0, 0, 0, -1, 0))
+    path = tmp_path / name
+    if name == "dicom":
+        writing.write(tmp_path / "first.mha", image, turned)
+        write_dicom(sitk.ReadImage(str(tmp_path / "first.mha")), path)
+    else:
+        writing.write(tmp_path / "first.mha", image, grid if name == "scan.mha" else turned)
+        sitk.WriteImage(sitk.ReadImage(str(tmp_path / "first.mha")), str(path))
+    result = segment.segment(Scan(str(path)), [MODEL])
+    folder = tmp_path / "out"
+    folder.mkdir()
+    segment.write(folder, "anna", Scan(str(path)), result, segment.Options("L5", True), "lumbarflow 1")
+    ending = ".mha" if name.endswith((".mha", ".mhd")) else ".nii.gz"
+    scan, found = volumes.read(path), volumes.read(folder / f"structures{ending}")
+    found.geometry.check_same(scan.geometry, "structures")
+    assert tuple(found.geometry.size) == tuple(scan.geometry.size)
+    assert (found.array == labelled).mean() > 0.999
+    np.testing.assert_array_equal(volumes.read(folder / f"classes{ending}").array, labels.lut(labelled))
+    assert {each.name for each in folder.iterdir()} == {
+        *(f"{kind}{ending}" for kind in ("structures", "classes", "entropy")),
+        *("measurements.csv", "measurements.json", "preview.png", "segmentation.json"),
+    }  # no DICOM-SEG of slices that share no study
+
+
+def test_dicom_in_dicom_seg_out(truth, tmp_path):
+    image, _, grid = truth
+    turned = Geometry(grid.size[::-1], grid.spacing[::-1], (5.0, -7.0, 9.0), (0, 0, 1, 1, 0, 0, 0, -1, 0))
+    writing.write(tmp_path / "first.mha", image, turned)
+    slices = write_dicom(sitk.ReadImage(str(tmp_path / "first.mha")), tmp_path / "scan")
+    for file in slices:
+        header = pydicom.dcmread(file)
+        header.StudyInstanceUID, header.FrameOfReferenceUID = "1.2.3", "1.2.3.4"
+        header.PatientName, header.PatientBirthDate, header.StudyDate, header.StudyTime = (
+            "Doe^Jane",
+            "19700101",
+            "20200102",
+            "",
+        )
+        header.save_as(file)
+    scan = Scan(str(tmp_path / "scan"))
+    result = segment.segment(scan, [MODEL])
+    for name, options in (
+        ("one", segment.Options("L5")),
+        ("two", segment.Options("L5")),
+        ("three", segment.Options("L5", anonymous=True)),
+    ):
+        (tmp_path / name).mkdir()
+        segment.write(tmp_path / name, "anna", scan, result, options, "lumbarflow 1")
+    paths = [tmp_path / name / "structures.dcm" for name in ("one", "two", "three")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    np.testing.assert_array_equal(volumes.read(paths[0]).array, result.labels)
+    volumes.read(paths[0]).geometry.check_same(result.volume.geometry, "structures.dcm")
+    named, anonymous = pydicom.dcmread(paths[0]), pydicom.dcmread(paths[2])
+    assert (named.PatientName, named.ContentDate) == ("Doe^Jane", "20200102")
+    assert "Doe" not in str(anonymous)
+    assert "19700101" not in str(anonymous)
+    assert [each.SegmentLabel for each in named.SegmentSequence][:2] == ["L5", "L4"]
+    # a header that highdicom refuses costs the DICOM segmentation alone
+    header.add_new("PatientBirthDate", "DA", "19700101")
+    header["PatientBirthDate"]._value = "1970"
+    header.save_as(file)
+    (tmp_path / "four").mkdir()
+    segment.write(tmp_path / "four", "anna", scan, result, segment.Options(), "lumbarflow 1")
+    assert (tmp_path / "four" / "structures.mha").is_file() or (tmp_path / "four" / "structures.nii.gz").is_file()
+
+
+def test_measurements_and_report(truth, tmp_path):
+    image, labelled, grid = truth
+    writing.write(tmp_path / "1_t2.mha", image, grid)
+    scan = Scan(str(tmp_path / "1_t2.mha"), sequence="t2")
+    folders = [tmp_path / name for name in ("anna", "bert", "curt")]
+    for folder in folders:
+        folder.mkdir()
+    result = segment.segment(scan, [MODEL])
+    segment.write(folders[0], "anna", scan, result, segment.Options("L5"), "lumbarflow 1")
+    segment.write(folders[1], "anna", scan, result, segment.Options("L5"), "lumbarflow 1")
+    segment.write_failure(folders[2], "curt", "curt.mha: no <such> file", "lumbarflow 1")
+    for name in ("measurements.csv", "measurements.json", "preview.png", "structures.mha"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    rows = list(csv.DictReader((folders[0] / "measurements.csv").open()))
+    assert [row["name"] for row in rows][:4] == ["L5-S1", "L5", "L4-L5", "L4"]
+    assert (
+        json.loads((folders[0] / "measurements.json").read_text())["column"]["vertebrae"]
+        == len(np.unique(labelled[labelled < 100])) - 1
+    )
+    report = files.read_json(folders[0] / "segmentation.json")
+    assert report["models"] == [{"name": "sound-t2", "sha256": "0" * 64}]
+    assert report["dice_between_networks"] is None
+    assert str(tmp_path) not in json.dumps(report)
+    table = summary.rows(folders)
+    assert [row["failed"] for row in table] == ["", "", "curt.mha: no <such> file"]
+    assert table[0]["discs"] == report["column"]["discs"]
+    page = summary.gallery(table, folders)
+    assert page.index("curt") < page.index("anna")  # failures first
+    assert "no &lt;such&gt; file" in page
+    assert page.count("data:image/png") == 2
+
+
+def test_what_is_no_sagittal_scan(truth, tmp_path):
+    image, _, _ = truth
+    array = np.ascontiguousarray(image.transpose(1, 0, 2))
+    axial = Geometry((144, 16, 176), (1.5, 1.5, 4.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    flat = sitk.GetImageFromArray(array)
+    flat.SetSpacing(axial.spacing)
+    sitk.WriteImage(flat, str(tmp_path / "axial.mha"))
+    with pytest.raises(DataError, match=r"axial.mha: its slices are axial .* expected sagittal"):
+        segment.segment(Scan(str(tmp_path / "axial.mha")), [MODEL])
+
+
+def test_models_are_needed():
+    with pytest.raises(DataError, match="no model is named"):
+        segment.load([])
+
+
+def test_names_of_levels():
+    rows = [
+        {"label": n, "structure": kind} for n, kind in ((201, "disc"), (1, "vertebra"), (202, "disc"), (2, "vertebra"))
+    ]
+    rows.append({"label": 100, "structure": "canal"})
+    assert levels.names(rows, "") == {}
+    assert levels.names(rows, "L5") == {201: "L5-S1", 1: "L5", 202: "L4-L5", 2: "L4"}
+    assert levels.names(rows, "L6") == {201: "L6-S1", 1: "L6", 202: "L5-L6", 2: "L5"}
+    assert levels.names(rows[1:], "L1") == {1: "L1", 202: "T12-L1", 2: "T12"}  # no disc below
+    many = [{"label": n, "structure": "vertebra"} for n in range(1, 26)]
+    assert levels.names(many, "C2") == {1: "C2", 2: "C1"}
+    levels.check("L5")
+    with pytest.raises(DataError, match="'l5' is no vertebra; expected one of S1, L6, L5"):
+        levels.check("l5")
+    assert len(CLASSES) == 4

@@ -1,0 +1,120 @@
+"""A trained model becomes a file, and that file segments new scans: through Snakemake, and without it."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import SimpleITK as sitk
+from conftest import ROOT
+
+from lumbarflow.data import phantom, writing
+from lumbarflow.learning import package
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_run, tiny_config, tmp_path_factory):
+    """The tiny run with its packages."""
+    run = tiny_run.copy(tmp_path_factory.mktemp("packed"))
+    run("package", "--configfile", tiny_config)
+    return run
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """A folder with a scan of another name and format, and a broken one."""
+    image, _, grid = phantom.make_volume(3, 50, "t2_SPACE")
+    writing.write(tmp_path / "made.mha", image, grid)
+    folder = tmp_path / "new scans"
+    folder.mkdir()
+    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "made.mha")), str(folder / "anna (lumbar).nii.gz"))
+    (folder / "broken.nii.gz").write_bytes(b"no picture")
+    return folder
+
+
+def jobs(output):
+    return re.findall(r"^(?:local)?rule (\w+):$", output, re.M)
+
+
+def summary(folder):
+    return {row["scan"]: row for row in csv.DictReader((folder / "summary.csv").open(encoding="utf-8"))}
+
+
+def test_packages(packed, tiny_config):
+    folder = packed.results / "models"
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.zip")} == {"sound/t1.zip", "sound/t2_SPACE.zip"}
+    about, members = package.read(folder / "sound/t2_SPACE.zip")
+    assert about["sequences"] == ["t2_SPACE"]
+    assert about["trained_on"]["volumes"] == about["trained_on"]["patients"] == 2  # of 4: one tests, one validates
+    assert about["trained_on"]["spacing_mm"]["slice"] == [2.4, 2.4]
+    assert about["scores"]["patients"] == 1
+    with (packed.results / "tables/table2.csv").open(encoding="utf-8") as file:
+        rows = {(row["sequence"], row["class"], row["experiment"]): row for row in csv.DictReader(file)}
+    dice = float(rows["t2_SPACE", "ivd", "sound"]["dice"])
+    assert about["scores"]["classes"]["ivd"]["dice"]["value"] == pytest.approx(dice, abs=1e-4)
+    card = members["CARD.md"].decode()
+    assert "volumes: 2 (t2_SPACE), patients: 2" in card
+    assert "Not for diagnosis" in card
+    assert "check_model" not in jobs(packed("package", "--configfile", tiny_config).stdout)
+    done = packed("check_model", "--config", f"model={folder / 'sound/t1.zip'}").stdout
+    assert "sound-t1: passed" in done
+
+
+def test_new_scans_fail_alone_and_are_tried_again(packed, scans):
+    model = packed.results / "models/sound/t2_SPACE.zip"
+    shutil.rmtree(packed.results / "phantom")  # no dataset is needed
+    asked = ("segment", "--config", f"scans={scans}", f"model={model}", "viewer=true", "lowest=L5")
+    done = packed(*asked, check=False)
+    assert done.returncode == 1
+    assert "1 of 2 scans could not be segmented; the others are done" in done.stdout
+    folder = packed.results / "segmentations"
+    rows = summary(folder)
+    assert list(rows) == ["anna-lumbar", "broken"]
+    assert "broken.nii.gz" in rows["broken"]["failed"]
+    assert not (folder / "broken").exists()
+    files = {path.name for path in (folder / "anna-lumbar").iterdir()}
+    assert files == {
+        *("structures.nii.gz", "classes.nii.gz", "preview.png", "view.html", "segmentation.json"),
+        *("measurements.csv", "measurements.json"),
+    }
+    assert "no picture" not in (folder / "gallery.html").read_text(encoding="utf-8")
+    # the broken scan, mended
+    shutil.copy(scans / "anna (lumbar).nii.gz", scans / "broken.nii.gz")
+    again = packed(*asked)
+    assert sorted(jobs(again.stdout)) == ["scan_summary", "segment", "segment_scan"]
+    assert not any(row["failed"] for row in summary(folder).values())
+    assert sorted(set(jobs(packed(*asked).stdout))) == ["segment"]
+    # the same without Snakemake
+    command = [sys.executable, "-m", "lumbarflow.application.cli", "segment", str(scans), "--model", str(model)]
+    command += ["--out", str(scans.parent / "out"), "--viewer", "--lowest", "L5", "--threads", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+    for words in ("1 of 2: anna-lumbar", "1 of 2: anna-lumbar: done before"):
+        ended = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
+        assert ended.returncode == 0, ended.stderr
+        assert words in ended.stdout
+    for name in files:
+        assert (scans.parent / "out/anna-lumbar" / name).read_bytes() == (folder / "anna-lumbar" / name).read_bytes(), (
+            name
+        )
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "words"),
+    [
+        ("segment", (), "config.model: no model given"),
+        ("segment", ("model=here.zip",), "config.model: .*here.zip: no such file"),
+        ("segment", ("model=model.zip",), "config.scans: no scans given"),
+        ("segment", ("model=model.zip", "scans=nowhere"), "nowhere: no such file or folder"),
+        ("segment", ("model=model.zip", "scans=phantom", "lowest=l5"), "config.lowest: 'l5' is no vertebra"),
+        ("check_model", (), "config.model: no model given"),
+        ("check_model", ("model=model.zip",), "model.zip: is no sound zip archive"),
+    ],
+)
+def test_what_is_missing_is_named(workflow, target, settings, words):
+    (workflow.folder / "model.zip").write_bytes(b"PK")
+    done = workflow(target, "--config", *(settings or ("lowest=L5",)), check=False)
+    assert done.returncode == 1
+    assert re.search(words, done.stdout), done.stdout[-2000:]

@@ -1,0 +1,81 @@
+# After the stages: a trained model as one file. In: the networks of an experiment, its scores, its data. Out: a package
+# that segments scans anywhere (scans.smk).
+
+
+localrules:
+    package,
+
+
+def get_runs(pattern, trained=False):
+    """An input function: the path that belongs to each run of an experiment on a sequence; trained: to the run that
+    trained its network."""
+
+    def get(wildcards):
+        items = [replace(run, experiment=PLAN.trains(run.experiment)) if trained else run for run in packed(wildcards)]
+        return get_each(pattern, items)
+
+    return get
+
+
+def packed(wildcards):
+    return PLAN.packages[wildcards.experiment, wildcards.sequence]
+
+
+rule package_model:
+    """Pack the networks of an experiment, of all folds and seeds, with what they need and how they scored."""
+    input:
+        models=get_runs(rules.train.output.model, trained=True),
+        about=get_runs(rules.train.output.about, trained=True),
+        splits=get_runs(rules.split.output[0]),
+        components=get_runs(rules.predict.output.components),
+        metrics=get_runs(rules.evaluate.output.images),
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        described=get_per_volume("results/volumes/{volume}.csv"),
+        overview=[PLAN.overview] if PLAN.has_overview else [],
+    output:
+        "results/models/{experiment}/{sequence}.zip",
+    log:
+        "results/logs/package_model/{experiment}/{sequence}.log",
+    benchmark:
+        "results/benchmarks/package_model/{experiment}/{sequence}.tsv"
+    conda:
+        "../../envs/scans.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(4000),
+        runtime=grow(30),
+    params:
+        code=get_code("package_model"),
+        name="{experiment}-{sequence}",
+        runs=lambda wildcards: [(run.fold, run.seed) for run in packed(wildcards)],
+        sequences=lookup("{sequence}", within=PLAN.trained_on),
+        recipe=get_slice_recipe,
+        views=lookup("{experiment}/prediction/views", within=EXPERIMENTS),
+        evaluation=lookup("{experiment}/evaluation", within=EXPERIMENTS),
+        about=config["package"],
+    script:
+        "../scripts/package_model.py"
+
+
+rule package:
+    """A package of each experiment whose split is by patients, and each sequence."""
+    input:
+        [f"results/models/{experiment}/{sequence}.zip" for experiment, sequence in PLAN.packages],
+
+
+rule check_model:
+    """Whether the packages that config.model names are sound, and segment their test case as when they were made."""
+    input:
+        [path for paths in PLAN.models.values() for path in paths],
+    log:
+        "results/logs/check_model.log",
+    conda:
+        "../../envs/scans.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(4000),
+        runtime=grow(15),
+    params:
+        code=get_code("check_model"),
+    script:
+        "../scripts/check_model.py"

@@ -1,0 +1,22 @@
+"""Rule check_model: whether a package is sound, and segments its test case as it did when it was made."""
+
+from lumbarflow.job import run
+
+
+def main(snakemake):
+    from lumbarflow.learning import device
+
+    device.choose("cpu", snakemake.threads)
+    import logging
+
+    from lumbarflow import DataError
+    from lumbarflow.learning import models
+
+    for path in snakemake.input:
+        found = models.check(path)
+        logging.warning("%s: %s", path, models.verdict(found))
+        if not found["passed"]:
+            raise DataError(f"{path}: {models.verdict(found)}; do not use it on this machine")
+
+
+run(main, globals().get("snakemake"))

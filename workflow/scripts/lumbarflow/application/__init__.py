@@ -1,0 +1,1 @@
+"""The trained models at work: new scans segmented, measured, flagged and shown."""

@@ -1,0 +1,122 @@
+"""The command `lumbarflow`: what the rules segment and check_model do, without Snakemake."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import DataError, files
+from ..data import new_scans
+from ..job import software
+from . import levels, summary
+
+if TYPE_CHECKING:
+    from ..data.new_scans import Scan
+    from ..learning.scans import Model
+    from .segment import Options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 1 if a scan or a check failed."""
+    asked = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(asked.threads))
+    try:
+        return int(asked.run(asked))
+    except DataError as error:
+        print(f"lumbarflow: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"lumbarflow: {error.filename}: {error.strerror}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("lumbarflow", description="Segment lumbar MRI by a packaged model.")
+    commands = parser.add_subparsers(required=True)
+    segmenting = commands.add_parser("segment", help="segment scans: a file, a folder, DICOM, BIDS, or a sheet")
+    segmenting.add_argument("scans")
+    segmenting.add_argument("--model", action="append", required=True, metavar="FILE", help="several are averaged")
+    segmenting.add_argument("--out", required=True, metavar="FOLDER")
+    segmenting.add_argument("--lowest", default="", metavar="LEVEL", help="what the lowest vertebra is called: L5")
+    segmenting.add_argument("--entropy", action="store_true", help="also a map of where the networks are unsure")
+    segmenting.add_argument("--viewer", action="store_true", help="also view.html, to scroll through the scan")
+    segmenting.add_argument("--anonymous", action="store_true", help="no patient's data in DICOM segmentations")
+    checking = commands.add_parser("check", help="whether a model segments its test case as when it was made")
+    checking.add_argument("model")
+    for each, run in ((segmenting, _segment), (checking, _check)):
+        each.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+        each.set_defaults(run=run)
+    return parser
+
+
+def _check(asked: argparse.Namespace) -> bool:
+    from ..learning import device
+
+    device.choose("cpu", asked.threads)
+    from ..learning import models
+
+    found = models.check(asked.model)
+    print(models.verdict(found))
+    return not found["passed"]
+
+
+def _segment(asked: argparse.Namespace) -> bool:
+    levels.check(asked.lowest, "--lowest")
+    found = new_scans.find(asked.scans)
+    out = Path(asked.out)
+    out.mkdir(parents=True, exist_ok=True)
+    from ..learning import device
+
+    device.choose("cpu", asked.threads)
+    from . import segment
+
+    models, options = (
+        segment.load(asked.model),
+        segment.Options(asked.lowest, asked.entropy, asked.viewer, asked.anonymous),
+    )
+    for number, (name, scan) in enumerate(found.items(), 1):
+        print(f"{number} of {len(found)}: {name}: {_segment_one(out / name, name, scan, models, options)}", flush=True)
+    folders = [out / name for name in found]
+    rows = summary.rows(folders)
+    files.write_csv(out / "summary.csv", rows, summary.COLUMNS)
+    with files.replacing(out / "gallery.html") as temporary:
+        temporary.write_text(summary.gallery(rows, folders), encoding="utf-8")
+    failed = sum(bool(row["failed"]) for row in rows)
+    print(f"{len(rows)} scans, {failed} failed: {out / 'summary.csv'}, {out / 'gallery.html'}")
+    return failed > 0
+
+
+def _segment_one(folder: Path, name: str, scan: Scan, models: Sequence[Model], options: Options) -> str:
+    """Segment a scan, unless its folder holds the same result; returns what became of it."""
+    from . import segment
+
+    if _is_done(folder, {"software": software(), **segment.asked(scan, models, options)}):
+        return "done before"
+    with files.replacing_folder(folder) as temporary:
+        try:
+            result = segment.segment(scan, models)
+        except DataError as error:
+            segment.write_failure(temporary, name, str(error), software())
+            return f"failed: {error}"
+        segment.write(temporary, name, scan, result, options, software())
+        reasons = "; ".join(flag.reason for flag in result.flags)
+        return f"needs a look: {reasons}" if reasons else "done"
+
+
+def _is_done(folder: Path, expected: Mapping[str, Any]) -> bool:
+    """Whether a folder holds a finished result of the same scan, models, options and software."""
+    try:
+        report = files.read_json(folder / summary.REPORT)
+    except (OSError, ValueError):
+        return False
+    return isinstance(report, dict) and not report.get("failed") and expected.items() <= report.items()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Segment one scan by the networks of one or more models, measure what was found, and write all of it into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import DataError, files
+from ..data import dataset, survey, volumes, writing
+from ..data.new_scans import Scan
+from ..learning import models as packages
+from ..learning import scans
+from ..learning.scans import Model
+from ..measures import flags, morphometry, structures
+from ..report import preview
+from . import levels, viewer
+from .summary import REPORT
+
+
+@dataclass(frozen=True)
+class Options:
+    """lowest: what the lowest vertebra is called, such as L5, or empty; entropy: whether to write a map of it;
+    viewer: whether to write view.html; anonymous: whether to leave the patient's data out of the DICOM segmentation."""
+
+    lowest: str = ""
+    entropy: bool = False
+    viewer: bool = False
+    anonymous: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A segmented scan. labels: SPIDER's, uint8 [slices, H, W], canonical; rows, column: of morphometry.measure."""
+
+    volume: volumes.Volume
+    found: scans.Segmented
+    labels: NDArray[np.uint8]
+    rows: list[dict[str, Any]]
+    column: dict[str, Any]
+    flags: list[flags.Flag]
+    models: Sequence[Model]
+
+
+def segment(scan: Scan, models: Sequence[Model]) -> Result:
+    """Segment and measure a scan. Raises DataError, with what is wrong with the scan: also for one that is not
+    sagittal."""
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "read"):
+        volume = volumes.read(scan.image, series=scan.series)
+        if (plane := survey.plane(volume)) != "sagittal":
+            raise DataError(
+                f"{scan.image}: its slices are {plane} ({volume.geometry}); expected sagittal ones, which are all that "
+                "the networks have seen"
+            )
+    with _timed(seconds, "segment"):
+        found = scans.segment(volume.array, volume.spacing, models)
+    with _timed(seconds, "structures"):
+        labels = structures.label(found.classes, volume.spacing)
+    with _timed(seconds, "measure"):
+        rows, column = morphometry.measure(labels, volume.spacing, volume.array)
+        raised = list(dict.fromkeys(_flags(volume, found, labels, rows, models)))
+    logging.getLogger(__name__).info("%s: seconds %s", scan.image, seconds)
+    return Result(volume, found, labels, rows, column, raised, models)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[step] = round(time.perf_counter() - started, 2)
+
+
+def _flags(
+    volume: volumes.Volume,
+    found: scans.Segmented,
+    labels: NDArray[np.uint8],
+    rows: Sequence[Mapping[str, Any]],
+    models: Sequence[Model],
+) -> Iterator[flags.Flag]:
+    """Why a person should look at the result, the gravest reasons first."""
+    yield from flags.of_levels(labels, volume.spacing)
+    for model in models:
+        yield from flags.of_training(volume.spacing, volume.array.shape, found.grey, model.about["trained_on"])
+    inside = found.entropy[found.classes > 0]
+    yield from flags.of_folds(float(inside.mean()) if inside.size else 0.0, found.dice)
+    yield from flags.of_fragments(labels)
+    yield from flags.of_border(rows)
+
+
+def write(folder: Path, name: str, scan: Scan, result: Result, options: Options, software: str) -> None:
+    """Write what belongs to a segmented scan into a folder; last of all REPORT, so that a folder with it is whole."""
+    ending = ".mha" if Path(scan.image).suffix.lower() in (".mha", ".mhd") else ".nii.gz"  # DICOM too
+    grid = result.volume.geometry
+    writing.write(folder / f"structures{ending}", result.labels, grid)
+    writing.write(folder / f"classes{ending}", result.found.classes, grid)
+    if options.entropy:
+        writing.write(folder / f"entropy{ending}", result.found.entropy, grid)
+    called = levels.names(result.rows, options.lowest)
+    if Path(scan.image).is_dir() or Path(scan.image).suffix.lower() == ".dcm":
+        from ..data import dicom_seg  # imports DICOM readers
+
+        kept = writing.stored(result.labels, grid)
+        dicom_seg.write(folder / "structures.dcm", kept, scan.image, scan.series, called, software, options.anonymous)
+    rows = [{**row, "name": called.get(row["label"], "")} for row in result.rows]
+    columns = ("label", "name", *morphometry.COLUMNS[1:])
+    files.write_csv(folder / "measurements.csv", rows, columns)
+    files.write_json(folder / "measurements.json", _plain({"structures": rows, "column": result.column}))
+    figure = preview.draw(
+        result.volume.array,
+        result.labels,
+        result.volume.spacing,
+        name,
+        [flag.reason for flag in result.flags],
+        {label: text for label, text in called.items() if label < structures.CANAL_LABEL},
+    )
+    with files.replacing(folder / "preview.png") as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+    preview.close(figure)
+    if options.viewer:
+        with files.replacing(folder / "view.html") as temporary:
+            reasons = [flag.reason for flag in result.flags]
+            text = viewer.page(result.volume.array, result.labels, result.volume.spacing, name, called, reasons)
+            temporary.write_text(text, encoding="utf-8")
+    report = {
+        **{"scan": name, "software": software, "failed": ""},
+        **asked(scan, result.models, options),
+        "flags": [{"kind": flag.kind, "reason": flag.reason} for flag in result.flags],
+        **{"dice_between_networks": result.found.dice, "column": result.column},
+    }
+    files.write_json(folder / REPORT, _plain(report))
+
+
+def asked(scan: Scan, models: Sequence[Model], options: Options) -> dict[str, Any]:
+    """What determines a result, apart from the software, as REPORT holds it."""
+    digest = hashlib.sha256()
+    for path in dataset.parts(scan.image):
+        digest.update(files.sha256(Path(path).read_bytes()).encode())
+    return {
+        **{"sha256": digest.hexdigest(), "series": scan.series, "sequence": scan.sequence, "options": asdict(options)},
+        "models": [{"name": model.about["name"], "sha256": model.sha256} for model in models],
+    }
+
+
+def write_failure(folder: Path, name: str, reason: str, software: str) -> None:
+    """Write, in place of all else, why a scan has no result."""
+    files.write_json(folder / REPORT, {"scan": name, "software": software, "failed": reason})
+
+
+def _plain(value: Any) -> Any:
+    """The same for JSON, which knows no NaN."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def load(paths: Sequence[str | Path]) -> list[Model]:
+    """The models of some packages. Raises DataError as models.load does, and for none."""
+    if not paths:
+        raise DataError("no model is named for this scan's sequence; name one, or the sequence in a sheet")
+    return [packages.load(path) for path in paths]

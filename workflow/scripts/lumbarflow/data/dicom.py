@@ -1,0 +1,306 @@
+"""Read DICOM: series of single slices, enhanced multi-frame files, and segmentations (DICOM-SEG).
+
+A folder may hold a whole study. No name, birth date, accession number or patient's number of a header is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
+
+from .. import DataError
+from .geometry import ANGLE, Geometry, angle
+from .headers import Stored, check_size, flat
+
+TAGS = [
+    *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType", "Rows", "Columns"),
+    *("NumberOfFrames", "SamplesPerPixel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+]
+# where enhanced files keep what others keep on top
+GROUPS = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+}
+# what pydicom, highdicom and ITK raise for damaged files
+FAULTS: tuple[type[Exception], ...]
+FAULTS = (AttributeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, EOFError, OSError)
+FAULTS += (RuntimeError, MemoryError, InvalidDicomError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice: its file and place in it, position (mm) of its first pixel, directions of its rows and columns [6],
+    mm from row to row and from column to column, and slope and intercept of its values."""
+
+    file: str
+    number: int
+    position: tuple[float, ...]
+    turn: tuple[float, ...]
+    spacing: tuple[float, ...]
+    scale: tuple[float, float]
+
+
+@dataclass
+class Series:
+    """The slices of one series. name: as the header says, for messages."""
+
+    uid: str
+    number: str
+    name: str
+    modality: str
+    localiser: bool
+    size: tuple[int, int]
+    values: int
+    frames: list[Frame] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        rows, columns = self.frames[0].spacing if self.frames else (0, 0)
+        size = f"{len(self.frames)} slices, {rows:g} x {columns:g} mm"
+        return f"{self.number or self.uid} ({self.name or 'no name'}, {size})"
+
+
+def index(files: Iterable[str | Path]) -> list[Series]:
+    """The series in DICOM files, from their headers alone; other files and objects without pixels are passed over.
+
+    Slices that each have a series of their own are one series. Raises DataError, naming the file, for damaged headers.
+    """
+    found: dict[str, Series] = {}
+    count = 0
+    for file in map(str, files):
+        header = _header(file)
+        if header is None or "Rows" not in header:
+            continue
+        uid, count = str(header.get("SeriesInstanceUID", "")), count + 1
+        try:
+            series = found.setdefault(uid, _series(uid, header))
+            series.frames.extend(_frames(file, header) if series.modality != "SEG" else [])
+        except FAULTS as error:
+            logging.getLogger(__name__).info("%s: %s", file, error)
+            raise DataError(
+                f"{file}: its DICOM header does not say where each slice lies; replace the file, or take it out"
+            ) from None
+    each = list(found.values())
+    if len(each) == count > 2 and len({(series.size, series.number, series.name) for series in each}) == 1:
+        logging.getLogger(__name__).info("%d slices, each of a series of its own, taken for one series", count)
+        each[0].frames = [frame for series in each for frame in series.frames]
+        return each[:1]
+    return each
+
+
+def _header(file: str) -> Any:
+    """Header of a DICOM file, or None for another file."""
+    try:
+        with open(file, "rb") as opened:
+            start = opened.read(132)
+        bare = start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x02\x00\x00\x00")  # no preamble
+        if start[128:] != b"DICM" and not bare:
+            return None
+        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS, force=bare)
+    except FAULTS as error:
+        logging.getLogger(__name__).info("%s: %s", file, error)
+        raise DataError(f"{file}: its DICOM header cannot be read; replace the file, or take it out") from None
+
+
+def _series(uid: str, header: Any) -> Series:
+    size = (int(header.Rows), int(header.Columns))
+    number, name, modality = (
+        str(header.get(key, "") or "").strip() for key in ("SeriesNumber", "SeriesDescription", "Modality")
+    )
+    localiser = "LOCALIZER" in (header.get("ImageType") or [])
+    return Series(uid, number, name, modality, localiser, size, int(header.get("SamplesPerPixel", 1) or 1))
+
+
+def _frames(file: str, header: Any) -> list[Frame]:
+    """The slices of one file."""
+    groups = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = next(iter(header.get("SharedFunctionalGroupsSequence") or []), None)
+
+    def value(key: str, number: int, default: Any = None) -> Any:
+        for group in (groups[number] if groups else None, shared):
+            inner = next(iter(group.get(GROUPS[key]) or []), None) if group is not None else None
+            if inner is not None and key in inner:
+                return inner[key].value
+        return header.get(key, default)
+
+    frames = []
+    for number in range(int(header.get("NumberOfFrames", 1) or 1)):
+        position, turn, spacing = (
+            tuple(map(float, value(key, number)))
+            for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+        )
+        scale = float(value("RescaleSlope", number, 1)), float(value("RescaleIntercept", number, 0))
+        if (len(position), len(turn), len(spacing)) != (3, 6, 2):
+            raise ValueError("wrong number of values")
+        frames.append(Frame(file, number, position, turn, spacing, scale))
+    return frames
+
+
+def choose(path: str | Path, found: Sequence[Series], wanted: str = "") -> Series:
+    """The series of this number, name or UID; without one the only series that is no localiser and no segmentation.
+
+    Raises DataError that lists the series there are.
+    """
+    listed = "; ".join(map(str, found[:20])) + ("; ..." if len(found) > 20 else "")
+    if wanted:
+        fit = [series for series in found if wanted in (series.number, series.name, series.uid)]
+    else:
+        fit = [series for series in found if not series.localiser and series.modality != "SEG"]
+        fit = fit or [series for series in found if series.modality == "SEG"] or list(found)
+    if not found:
+        raise DataError(f"{path}: expected the slices of a DICOM series, found none")
+    if len(fit) != 1:
+        raise DataError(
+            f"{path}: expected one DICOM series{f' {wanted!r}' if wanted else ''}, found {len(fit)} among: {listed}; "
+            "name one by its number in the column `series` of a sample sheet, or give each a folder of its own"
+        )
+    if len(found) > 1:
+        logging.getLogger(__name__).info("%s: series %s taken, of %s", path, fit[0], listed)
+    return fit[0]
+
+
+def read(path: str | Path, wanted: str = "") -> Stored:
+    """Read one series of a folder, or of one file. wanted: as of choose. Raises DataError, naming the path."""
+    names = _files(path)
+    series = choose(path, index(names), wanted)
+    if series.modality == "SEG":
+        return _read_segmentation(path, [name for name in names if is_segmentation(name)])
+    if series.values != 1:
+        raise flat(path, 3, series.values)
+    check_size(path, [*series.size, len(series.frames)], 8)
+    frames = _stacked(path, series.frames)
+    return Stored(_pixels(path, frames, series.size), _geometry(frames, series.size))
+
+
+def _files(path: str | Path) -> list[str]:
+    return sorted(entry.path for entry in os.scandir(path) if entry.is_file()) if os.path.isdir(path) else [str(path)]
+
+
+def ordered(path: str | Path, wanted: str = "") -> list[Frame]:
+    """The slices of the series that `read` would read, in the order of its array. Raises DataError."""
+    return _stacked(path, choose(path, index(_files(path)), wanted).frames)
+
+
+def _stacked(path: str | Path, frames: Sequence[Frame]) -> list[Frame]:
+    """Slices in the order of their places. Raises DataError unless they are a stack: parallel, of one spacing, at
+    equal steps along their normal."""
+    turns = np.array([frame.turn for frame in frames])
+    normal = np.cross(turns[0, :3], turns[0, 3:])
+    farthest = max(turns, key=lambda turn: _apart(turns[0], turn))
+    fan = max(_apart(farthest, turn) for turn in turns)
+    if fan > ANGLE:
+        raise DataError(
+            f"{path}: the DICOM slices are turned against each other by up to {fan:.3g} degrees; expected parallel "
+            "ones: these are several stacks or a fan, so give each stack a folder of its own"
+        )
+    if len({frame.spacing for frame in frames}) > 1 or len({frame.scale for frame in frames}) > 1:
+        raise DataError(f"{path}: the DICOM slices differ in their spacing or in the scale of their values")
+    stack = sorted(frames, key=lambda frame: float(np.dot(frame.position, normal)))
+    if len(stack) == 1:
+        return stack
+    steps = np.diff([frame.position for frame in stack], axis=0)
+    gaps = np.linalg.norm(steps, axis=1)
+    if gaps.min() <= 0 or gaps.max() > 1.1 * gaps.min():
+        raise DataError(
+            f"{path}: the DICOM slices are {gaps.min():.3g} to {gaps.max():.3g} mm apart; expected equal steps: "
+            "a slice is missing or there twice"
+        )
+    tilt = max(angle(step, normal) for step in steps)
+    if tilt > ANGLE:
+        raise DataError(
+            f"{path}: the DICOM slices are stacked at {tilt:.3g} degrees to their normal (gantry tilt, or a sheared "
+            "stack); resample them to a grid with right angles"
+        )
+    return stack
+
+
+def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Degrees between the rows or the columns of two slices, whichever is more."""
+    return max(angle(one[axes], other[axes]) for axes in (slice(3), slice(3, 6)))
+
+
+def _geometry(frames: Sequence[Frame], size: tuple[int, int]) -> Geometry:
+    """Grid of slices in order; a single slice is 1 mm thick."""
+    turn, first, last = np.array(frames[0].turn), np.array(frames[0].position), np.array(frames[-1].position)
+    normal = np.cross(turn[:3], turn[3:])
+    step = (last - first) / (len(frames) - 1) if len(frames) > 1 else normal
+    rows, columns = frames[0].spacing
+    thick = float(np.linalg.norm(step))
+    cosines = np.stack([turn[:3], turn[3:], step / thick], axis=1)
+    spacing, directions = (columns, rows, thick), tuple(map(float, cosines.ravel()))
+    return Geometry((size[1], size[0], len(frames)), spacing, frames[0].position, directions)
+
+
+def _pixels(path: str | Path, frames: Sequence[Frame], size: tuple[int, int]) -> NDArray[Any]:
+    """Values [slices, rows, columns] of slices in order."""
+    files = list(dict.fromkeys(frame.file for frame in frames))
+    if len(files) not in (1, len(frames)):
+        raise DataError(f"{path}: a series in several multi-frame files is not read; give each file by itself")
+    try:
+        array = _decoded(files, frames)
+    except FAULTS as error:
+        logging.getLogger(__name__).info("%s: %s", path, error)
+        raise DataError(f"{path}: the DICOM slices cannot be read; replace the damaged or foreign files") from None
+    if array.shape != (len(frames), *size):
+        raise DataError(f"{path}: the DICOM slices are {array.shape}; their headers say {(len(frames), *size)}")
+    return array
+
+
+def _decoded(files: Sequence[str], frames: Sequence[Frame]) -> NDArray[Any]:
+    """Values of frames, by ITK (JPEG, JPEG 2000, JPEG-LS), or else by pydicom (RLE, which ITK reads only in part)."""
+    order = [frame.number for frame in frames]
+    reader: Any = sitk.ImageSeriesReader() if len(files) > 1 else sitk.ImageFileReader()
+    (reader.SetFileNames if len(files) > 1 else reader.SetFileName)(files if len(files) > 1 else files[0])
+    try:
+        array = sitk.GetArrayFromImage(reader.Execute())
+        return array if len(files) > 1 else array[order]
+    except RuntimeError as error:
+        logging.getLogger(__name__).info("ITK on %s: %s; trying pydicom", files[0], error)
+    planes = [pydicom.dcmread(file).pixel_array for file in files]
+    array = np.stack(planes) if len(files) > 1 else planes[0].reshape(-1, *planes[0].shape[-2:])[order]
+    slope, intercept = frames[0].scale
+    return array if (slope, intercept) == (1, 0) else array * slope + intercept
+
+
+def is_segmentation(file: str) -> bool:
+    """Whether a file is a DICOM segmentation."""
+    header = _header(file)
+    return header is not None and header.get("Modality") == "SEG"
+
+
+def _read_segmentation(path: str | Path, files: Sequence[str]) -> Stored:
+    """A DICOM-SEG: the labels are the numbers of its segments. Slices without any may be missing at its ends."""
+    import highdicom  # seconds; only where there is one
+
+    if len(files) != 1:
+        raise DataError(f"{path}: expected one DICOM segmentation, found {len(files)}; give each a folder of its own")
+    try:
+        segmentation = highdicom.seg.segread(files[0])
+        fractional = segmentation.segmentation_type == highdicom.seg.SegmentationTypeValues.FRACTIONAL
+        volume = None if fractional else segmentation.get_volume(combine_segments=True, dtype=np.int32)
+    except FAULTS as error:
+        logging.getLogger(__name__).info("highdicom on %s: %s", files[0], error)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: is no segmentation of a volume that can be read ({reason})") from None
+    if volume is None:
+        raise DataError(f"{path}: is a fractional segmentation; expected a binary one or a label map")
+    array, affine = np.asarray(volume.array), np.asarray(volume.affine, float)
+    columns = affine[:3, 2::-1]  # a step of a column, a row, a slice
+    spacing = np.linalg.norm(columns, axis=0)
+    places = (spacing, affine[:3, 3], (columns / spacing).ravel())
+    return Stored(array, Geometry(array.shape[::-1], *(tuple(map(float, each)) for each in places)))

@@ -1,0 +1,128 @@
+"""Write labels as a DICOM segmentation of the series that they were found in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+from ..files import replacing, sha256
+from . import dicom
+
+LARGEST = 225  # the last disc: labels are the numbers of segments
+ONE = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")  # what all slices must share
+# what tells who the patient is; dates of the study stay, since archives sort by them
+PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientWeight", "PatientSize")
+DATES = {"ContentDate": "StudyDate", "ContentTime": "StudyTime", "SeriesDate": "StudyDate", "SeriesTime": "StudyTime"}
+DATES |= {"InstanceCreationDate": "StudyDate", "InstanceCreationTime": "StudyTime"}
+
+
+def write(
+    path: str | Path,
+    labels: NDArray[np.uint8],
+    image: str | Path,
+    series: str,
+    names: Mapping[int, str],
+    software: str,
+    anonymous: bool = False,
+) -> bool:
+    """Write labels as a DICOM-SEG (a label map); returns whether it was done.
+
+    labels: [slices, rows, columns] as stored, 1 to LARGEST; image: folder or file of the DICOM series `series` that
+    they are of; names: {label: what it is}; anonymous: leave out who the patient is. The same labels give the same
+    bytes: UIDs are made of the content, dates are the study's. It is not done, and the log says why, for slices of
+    several series, which no segmentation can refer to, for no labels, and for headers that highdicom refuses.
+    """
+    frames = dicom.ordered(image, series)
+    sources = [pydicom.dcmread(file) for file in dict.fromkeys(frame.file for frame in frames)]
+    if len({tuple(source.get(key) for key in ONE) for source in sources}) > 1 or not labels.any():
+        logging.getLogger(__name__).info("%s: no DICOM segmentation: no labels, or slices of several series", image)
+        return False
+    if len(sources) == 1:  # frames of one file, in the order in which it holds them
+        labels = labels[np.argsort([frame.number for frame in frames])]
+    content = sha256(labels.tobytes() + str([sources[0].SeriesInstanceUID, sorted(names.items()), software]).encode())
+    written = io.BytesIO()
+    try:
+        made = _make(sources, labels, names, software, content)
+        _settle(made, sources[0], frames, content, anonymous)
+        made.save_as(written)
+    except dicom.FAULTS as error:
+        logging.getLogger(__name__).warning("%s: no DICOM segmentation: its headers are refused (%s)", image, error)
+        return False
+    with replacing(path) as temporary:
+        temporary.write_bytes(written.getvalue())
+    return True
+
+
+def _make(
+    sources: Sequence[Any], labels: NDArray[np.uint8], names: Mapping[int, str], software: str, content: str
+) -> Any:
+    """A highdicom segmentation of these labels. Arguments as in `write`; content: what UIDs are made of."""
+    import highdicom  # seconds; only where it is needed
+
+    code = highdicom.sr.CodedConcept
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        "lumbarflow", code("123110", "DCM", "Artificial Intelligence"), software
+    )
+    kinds = {number: code(*_kind(number)) for number in np.unique(labels[labels > 0]).tolist()}
+    described = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=names.get(number, kind.meaning),
+            segmented_property_category=code("91723000", "SCT", "Anatomical Structure"),
+            segmented_property_type=kind,
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, kind in kinds.items()
+    ]
+    return highdicom.seg.Segmentation(
+        source_images=sources,
+        pixel_array=labels,
+        segmentation_type=highdicom.seg.SegmentationTypeValues.LABELMAP,
+        segment_descriptions=described,
+        series_instance_uid=_uid(content, "series"),
+        series_number=9000,
+        sop_instance_uid=_uid(content, "instance"),
+        instance_number=1,
+        manufacturer="lumbarflow",
+        manufacturer_model_name="lumbarflow",
+        software_versions=software[:64],
+        device_serial_number="none",
+        series_description="Lumbar structures",
+    )
+
+
+def _settle(made: Any, source: Any, frames: Sequence[dicom.Frame], content: str, anonymous: bool) -> None:
+    """Set what highdicom takes from the clock, from chance, or from a header that may lie."""
+    ends = np.subtract(frames[-1].position, frames[0].position)
+    step = float(np.linalg.norm(ends)) / (len(frames) - 1) if len(frames) > 1 else 1.0
+    made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = f"{step:.10g}"
+    for name, of in DATES.items():
+        setattr(made, name, source.get(of, "") or "")
+    for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+        item.DimensionOrganizationUID = _uid(content, "dimensions")
+    for item in made.get("ContributingEquipmentSequence", ()):
+        item.pop("ContributionDateTime", None)
+    for name in PATIENT if anonymous else ():
+        if name in made:
+            setattr(made, name, "")
+
+
+def _uid(content: str, what: str) -> str:
+    """A UID (2.25, a UUID as a number) that depends on the content alone."""
+    return f"2.25.{int(hashlib.sha256(f'{content} {what}'.encode()).hexdigest()[:32], 16)}"
+
+
+def _kind(number: int) -> tuple[str, str, str]:
+    """SNOMED CT's code of a label."""
+    if number == 100:
+        return "61853006", "SCT", "Vertebral canal"
+    return ("360499006", "SCT", "Intervertebral disc") if number > 200 else ("51282000", "SCT", "Vertebra")

@@ -1,0 +1,181 @@
+"""List the series of a BIDS dataset or of DICOM studies as a sample sheet."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydicom
+
+from .. import DataError
+from . import dicom, tables
+from .dataset import SHEET
+
+Row = dict[str, str]  # of a sample sheet
+
+MASKS = ("dseg", "mask")  # BIDS' suffixes of segmentations
+OWN = {"description", "label", "space", "resolution", "density", "hash"}  # entities that only derivatives have
+NAMING = {"subject", "session", "run", "datatype", "suffix", "extension"}  # entities that name no kind of picture
+
+
+def list_series(root: str | Path) -> list[Row]:
+    """Rows of a sample sheet for a BIDS dataset (dataset_description.json) or a folder of DICOM studies.
+
+    Raises DataError, naming the folder, if it is neither, or holds no series.
+    """
+    root = Path(root).absolute()
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; `--config root=FOLDER` names a BIDS dataset or DICOM studies")
+    rows = list_bids(root) if (root / "dataset_description.json").is_file() else list_dicom(root)
+    if not rows:
+        raise DataError(
+            f"{root}: holds no series; expected a BIDS dataset (dataset_description.json, sub-*/**/anat/*.nii.gz) or "
+            "DICOM files; a folder with images/ and masks/ needs no list"
+        )
+    return rows
+
+
+def list_bids(root: Path) -> list[Row]:
+    """Rows for the anatomical pictures of a BIDS dataset, named by the rules of its schema; masks (dseg, mask) are
+    looked for under derivatives/; columns age and sex of participants.tsv are kept."""
+    images = {path: found for path in sorted(root.glob("sub-*/**/anat/*.nii*")) if (found := _entities(root, path))}
+    masks = {
+        path: found
+        for folder in sorted(root.glob("derivatives/*"))
+        for path in sorted(folder.glob("sub-*/**/anat/*.nii*"))
+        if (found := _entities(folder, path, derived=True)).get("suffix") in MASKS
+    }
+    people = _participants(root / "participants.tsv")
+    of: dict[Path, list[Path]] = {path: [] for path in images}
+    for mask, entities in masks.items():
+        for path in _pictures_of(root, mask, entities, images):
+            of[path].append(mask)
+    rows = []
+    for path, found in images.items():
+        kind = [found["suffix"], *(value for name, value in found.items() if name not in NAMING)]
+        if len(of[path]) > 1:
+            logging.getLogger(__name__).warning(
+                "%s: has several masks (%s); name one in the sheet", path, ", ".join(map(str, of[path]))
+            )
+        row = {"volume": path.name.partition(".")[0], "patient": found["subject"], "sequence": "_".join(kind)}
+        row |= {"image": str(path), "mask": str(of[path][0]) if len(of[path]) == 1 else ""}
+        rows.append(row | people.get(f"sub-{found['subject']}", {}))
+    return rows
+
+
+def _entities(root: Path, path: Path, derived: bool = False) -> dict[str, str]:
+    """BIDS' entities of a file's name, or nothing if its schema does not know such a file."""
+    for rule in _rules()[derived]:
+        if match := re.match(rule, path.relative_to(root).as_posix()):
+            return {name: value for name, value in match.groupdict().items() if value}
+    return {}
+
+
+def _rules() -> tuple[list[str], list[str]]:
+    """Patterns of pictures, and of derivatives."""
+    if not RULES:
+        import bidsschematools.rules
+        import bidsschematools.schema
+
+        schema = bidsschematools.schema.load_schema()
+        for known in (schema.rules.files.raw.anat, schema.rules.files.deriv.imaging):
+            made = bidsschematools.rules.regexify_filename_rules(known, schema, level=1)
+            RULES.append([rule["regex"] for rule in made])
+    return RULES[0], RULES[1]
+
+
+RULES: list[list[str]] = []  # made once
+
+
+def _pictures_of(
+    root: Path, mask: Path, entities: Mapping[str, str], images: Mapping[Path, Mapping[str, str]]
+) -> list[Path]:
+    """The pictures that a mask is of: those that its sidecar names, or else the only one that its entities fit."""
+    named = _sources(mask)
+    if named:
+        return [path for path in images if any(text.endswith(path.relative_to(root).as_posix()) for text in named)]
+    wanted = {name: value for name, value in entities.items() if name not in OWN | {"suffix", "extension"}}
+    fit = [
+        path
+        for path, found in images.items()
+        if wanted == {name: value for name, value in found.items() if name not in ("suffix", "extension")}
+        and entities.get("space", found["suffix"]) == found["suffix"]
+    ]
+    return fit if len(fit) == 1 else []
+
+
+def _sources(mask: Path) -> list[str]:
+    """The files that a derivative's sidecar says it was made of."""
+    try:
+        content = json.loads((mask.parent / (mask.name.partition(".")[0] + ".json")).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    listed = [content.get(key) or [] for key in ("Sources", "RawSources")] if isinstance(content, dict) else []
+    return [str(each) for value in listed for each in (value if isinstance(value, list) else [value])]
+
+
+def _participants(path: Path) -> dict[str, Row]:
+    """{participant_id: age and sex}."""
+    if not path.is_file():
+        return {}
+    rows = tables.read(path, ["participant_id"]).rows
+    absent = ("", "n/a")
+    return {
+        row["participant_id"]: {key: row[key] for key in ("age", "sex") if row.get(key, "") not in absent}
+        for row in rows
+    }
+
+
+def list_dicom(root: Path) -> list[Row]:
+    """Rows for each series of more than one slice below a folder, localisers apart; a segmentation is the mask of the
+    series it refers to. Patients are numbered; what their headers call them goes nowhere."""
+    patients: dict[str, str] = {}
+    rows: dict[str, Row] = {}
+    masks: dict[str, str] = {}
+    for folder, files in _folders(root):
+        found = dicom.index(files)
+        pictures = [each for each in found if each.modality != "SEG" and not each.localiser and len(each.frames) > 1]
+        for series in pictures:
+            who = patients.setdefault(_tag(series.frames[0].file, "PatientID"), f"P{len(patients) + 1:03d}")
+            kind = re.sub(r"[^A-Za-z0-9]+", "_", series.name).strip("_") or f"series_{series.number}"
+            row = {"volume": _free(f"{who}_{series.number or len(rows) + 1}", rows), "patient": who, "sequence": kind}
+            several = len({each.number for each in pictures}) == len(pictures)
+            row |= {"image": str(folder), "series": series.number if several and series.number else series.uid}
+            rows[row["volume"]] = row | {"mask": "", "uid": series.uid}
+        for file in files if any(each.modality == "SEG" for each in found) else ():
+            if dicom.is_segmentation(file):
+                masks[_tag(file, "ReferencedSeriesSequence")] = file
+    for row in rows.values():
+        row["mask"] = masks.get(row.pop("uid"), "")
+        if row["mask"] and not row["mask"].lower().endswith(".dcm"):
+            logging.getLogger(__name__).warning("%s: needs the ending .dcm to be read as a mask", row["mask"])
+            row["mask"] = ""
+    return list(rows.values())
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    for folder, below, files in os.walk(root):
+        below.sort()
+        if files:
+            yield Path(folder), sorted(os.path.join(folder, name) for name in files)
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    """A name that is not taken yet."""
+    return next(each for each in (name, *(f"{name}-{k}" for k in range(2, 10_000))) if each not in taken)
+
+
+def _tag(file: str, key: str) -> str:
+    """A value of a DICOM header as text; of a sequence its first series."""
+    value = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[key], force=True).get(key, "")
+    return str(value[0].get("SeriesInstanceUID", "")) if isinstance(value, pydicom.Sequence) and value else str(value)
+
+
+def columns(rows: Sequence[Row]) -> list[str]:
+    """Columns of a sheet of these rows: all that a sheet has, then the others."""
+    return list(dict.fromkeys([*SHEET, *(name for row in rows for name in row)]))

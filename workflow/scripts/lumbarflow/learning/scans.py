@@ -1,0 +1,156 @@
+"""Segment a scan that is no part of a dataset: as test volumes are, but from memory, and by all networks of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import CLASSES
+from ..images import slices
+from . import prediction
+
+if TYPE_CHECKING:
+    import keras
+
+PLANES = 8  # segmented at one time: as many as a network takes in a batch
+
+# of each view of some slices: class probabilities [N, H, W, 4] on the network grid, and its shift
+_Said = list[tuple[NDArray[np.float32], tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The networks of an experiment, of all folds and seeds, and what model.json of its package holds (models.SCHEMA,
+    and more for people). sha256: of the package."""
+
+    about: Mapping[str, Any]
+    networks: Sequence[keras.Model]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What models say of a scan.
+
+    classes: uint8 [slices, H, W] on the scan's own grid; entropy: of the networks' mean probabilities, float32 (nats)
+    [slices, H, W]; dice: the lowest mean over the foreground classes of the Dice between the masks of two networks, NaN
+    of one network; grey: mean and standard deviation of the pictures that the first model was shown.
+    """
+
+    classes: NDArray[np.uint8]
+    entropy: NDArray[np.float32]
+    dice: float
+    grey: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _View:
+    """A model at work on one scan: its pictures and where they lie."""
+
+    model: Model
+    windows: NDArray[np.float64]
+    place: slices.Placement
+    row: Mapping[str, Any]  # as of a slice table
+
+    @classmethod
+    def of(cls, model: Model, array: NDArray[Any], spacing: Sequence[float]) -> Self:
+        recipe = model.about["recipe"]
+        windows = slices.windows(array, recipe["window"], recipe["percentiles"])
+        place = slices.place(array.shape[1:], spacing[1:], recipe["size"], recipe["fit"])
+        return cls(
+            model, windows, place, {**asdict(place), "source_height": array.shape[1], "source_width": array.shape[2]}
+        )
+
+    def canvases(self, array: NDArray[Any], part: slice) -> list[NDArray[np.uint8]]:
+        """Pictures of some slices, as the slice recipe makes them."""
+        recipe = self.model.about["recipe"]
+        greys = (slices.to_grey(plane, *window) for plane, window in zip(array[part], self.windows[part], strict=True))
+        return [slices.to_canvas(grey, self.place, recipe["size"], recipe["resize"]) for grey in greys]
+
+    def say(self, canvases: Sequence[NDArray[np.uint8]]) -> list[_Said]:
+        """What each network says of some slices."""
+        about = self.model.about
+        return [_views(canvases, about["settings"], about["views"], network) for network in self.model.networks]
+
+    def on_source(self, said: _Said, number: int) -> NDArray[np.float32]:
+        """Class probabilities [H, W, 4] of one of the slices on its source plane."""
+        size = self.model.about["recipe"]["size"]
+        return _mean(prediction.on_source(p[number], self.row, size, offset) for p, offset in said)
+
+
+def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Model]) -> Segmented:
+    """Segment a scan by the mean of the probabilities of all networks of all models.
+
+    array: [slices, H, W] in canonical orientation; spacing: mm of its axes. Components that are smaller than every
+    model keeps become background. Raises DataError for an image without picture.
+    """
+    views = [_View.of(model, array, spacing) for model in models]
+    count = sum(len(model.networks) for model in models)
+    masks = np.empty((count, *array.shape), np.uint8)
+    classes, entropy = np.empty(array.shape, np.uint8), np.empty(array.shape, np.float32)
+    shown: list[NDArray[np.uint8]] = []
+    for start in range(0, len(array), PLANES):
+        part = slice(start, start + PLANES)
+        canvases = [view.canvases(array, part) for view in views]
+        shown += canvases[0]
+        said = [(view, each) for view, few in zip(views, canvases, strict=True) for each in view.say(few)]
+        for number in range(len(canvases[0])):
+            of_networks = [view.on_source(each, number) for view, each in said]
+            masks[:, start + number] = [prediction.decide(p) for p in of_networks]
+            p = _mean(of_networks)
+            classes[start + number] = prediction.decide(p)
+            entropy[start + number] = -(p * np.log(np.maximum(p, 1e-7))).sum(-1)
+    names = {name for model in models for name in model.about["smallest"]}
+    smallest = {name: min(model.about["smallest"].get(name, 0) for model in models) for name in sorted(names)}
+    cleaned = [prediction.clean(each, spacing, smallest) for each in (classes, *masks)]
+    return Segmented(cleaned[0], entropy, _agreement(cleaned[1:]), grey(shown, views[0].place))
+
+
+def _views(
+    canvases: Sequence[NDArray[np.uint8]], settings: Mapping[str, Any], views: int, network: keras.Model
+) -> _Said:
+    """(class probabilities [N, H, W, 4] on the network grid, its shift) of each view of some slices."""
+    grid = settings["network"]["image_size"], settings["network"]["resize"]
+    found = []
+    for offset in prediction.offsets(views):
+        if views > 1:
+            pictures = np.stack([prediction.view(canvas, *grid, offset) for canvas in canvases])
+        else:
+            pictures = np.stack([slices.resize(canvas, *grid) for canvas in canvases])
+        found.append((prediction.probabilities(network, pictures, settings["normalisation"]), offset))
+    return found
+
+
+def _mean(arrays: Any) -> NDArray[np.float32]:
+    """Mean of a few arrays, in their order."""
+    total: Any = np.float32(0)
+    count = 0
+    for array in arrays:
+        total, count = total + array, count + 1
+    return total / count
+
+
+def _agreement(masks: Sequence[NDArray[np.uint8]]) -> float:
+    """Lowest mean Dice over the foreground classes between two of the class masks; a class that neither shows is left
+    out; NaN for fewer than two masks."""
+    found = []
+    for one, other in combinations(masks, 2):
+        scores = []
+        for k in range(1, len(CLASSES)):
+            both = np.count_nonzero(one == k) + np.count_nonzero(other == k)
+            if both:
+                scores.append(2 * np.count_nonzero((one == k) & (other == k)) / both)
+        found.append(float(np.mean(scores)) if scores else 1.0)
+    return min(found, default=float("nan"))
+
+
+def grey(canvases: Sequence[NDArray[np.uint8]], place: slices.Placement) -> tuple[float, float]:
+    """Mean and standard deviation of the greys of a volume's slices, black bars apart."""
+    rows, columns = slice(place.top, place.top + place.height), slice(place.left, place.left + place.width)
+    values = np.stack([canvas[rows, columns] for canvas in canvases])
+    return float(values.mean()), float(values.std())

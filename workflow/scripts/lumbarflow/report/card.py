@@ -1,0 +1,103 @@
+"""What a model's package says of it: its scores, its data, and the card that a person reads."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .. import CLASSES
+from ..data import tables as sheets
+from .frames import read_table
+from .tables import class_interval, class_scores, how, unit_of
+
+METRICS = ("dice", "asd", "nsd")
+SCANNER = ("Manufacturer", "ManufacturerModelName", "MagneticFieldStrength")
+NEVER = (
+    "Not for diagnosis or treatment: it is no medical device, and nobody has tested it as one.",
+    "Not without a look at each result: a scan unlike those above can be segmented wrongly without a warning.",
+    "Levels are counted from the lowest one that is seen; what they are called anatomically is not known.",
+)
+
+
+def scores(metrics: Iterable[str | Path], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores of each class over all patients that the networks had not seen, with 95% intervals over patients.
+
+    metrics: metrics.csv of all folds and seeds of an experiment on one sequence; settings: its `evaluation`.
+    """
+    images = pd.concat([read_table(path) for path in metrics])
+    images = images[images["scored"] & (images["grid"] == settings["grid"])]
+    classes: dict[str, Any] = {}
+    settings = {**settings, "surface": "slice"}  # never over a stack of several patients
+    for name in CLASSES[1:]:
+        part = images[images["class"] == name]
+        values, ends = class_scores(part, None, settings), class_interval(part, settings)
+        classes[name] = {
+            metric: {"value": _rounded(values[metric]), "interval": [_rounded(end) for end in ends[metric]]}
+            for metric in METRICS
+        }
+    return {"classes": classes, "patients": int(images["patient"].nunique()), "how": how(settings)}
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 4)
+
+
+def scanners(overview: str | Path | None, volumes: Sequence[str]) -> list[str]:
+    """Makes, models and field strengths of the scanners, the most frequent first, as far as overview.csv names them."""
+    if overview is None:
+        return []
+    table = sheets.read(overview)
+    rows = [row for row in table.rows if row.get("new_file_name") in set(volumes)]
+    named = (" ".join(row[key] for key in SCANNER[:2] if row.get(key)) for row in rows)
+    fields = (f", {float(row[SCANNER[2]]):g} T" if row.get(SCANNER[2]) else "" for row in rows)
+    counted = Counter(name + strength for name, strength in zip(named, fields, strict=True) if name)
+    return [f"{name} ({number})" for name, number in counted.most_common()]
+
+
+def text(about: Mapping[str, Any]) -> str:
+    """CARD.md of a package, from what model.json holds."""
+    network, data, test = about["settings"]["network"], about["trained_on"], about["scores"]
+    seen = f"volumes: {data['volumes']} ({', '.join(about['sequences'])}), patients: {data['patients']}"
+    lines = [
+        f"# {about['name']}",
+        "",
+        "A model that segments vertebrae, spinal canal and discs in sagittal lumbar MRI.",
+    ]
+    lines += ["", "## What it is", ""]
+    lines += [
+        f"- networks: {len(about['networks'])}, `{network['name']}`, input {_by(network['image_size'])}; a scan's"
+    ]
+    lines[-1] += " probabilities are the mean of theirs"
+    lines += [f"- made by {about['software']}", f"- licence: {about['licence'] or 'not stated'}"]
+    lines += ["", "## What it was trained on", "", f"- {seen}; {about['data'] or 'origin not stated'}"]
+    lines += [f"- {_range(data['spacing_mm'])} mm a voxel (slice, row, column)"]
+    lines += [f"- {_range(data['extent_mm'])} mm in all (left to right, head to foot, front to back)"]
+    lines += [f"- scanners: {'; '.join(data['scanners']) or 'not known'}"]
+    lines += ["", "## How well", "", f"Patients that a network had not seen: {test['patients']} ({test['how']}).", ""]
+    unit = unit_of("asd", test["how"])
+    lines += [f"| class | Dice | ASD ({unit}) | NSD |", "|---|---|---|---|"]
+    for name, values in test["classes"].items():
+        lines.append(f"| {name} | " + " | ".join(_cell(values[metric]) for metric in METRICS) + " |")
+    lines += ["", "In brackets: 95% intervals over patients, where there are at least 6."]
+    lines += ["", "## What not to use it for", "", *(f"- {line}" for line in NEVER)]
+    return "\n".join(lines) + "\n"
+
+
+def _by(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size))
+
+
+def _range(ends: Mapping[str, Sequence[float]]) -> str:
+    return ", ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ends.values())
+
+
+def _cell(found: Mapping[str, Any]) -> str:
+    if found["value"] is None:
+        return "-"
+    low, high = found["interval"]
+    return f"{found['value']:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None else "")

@@ -1,0 +1,29 @@
+"""Rule segment_scan: one new scan, from its file to labels, measurements, flags and a picture."""
+
+from lumbarflow.job import run, software
+
+
+def main(snakemake):
+    from lumbarflow.learning import device
+
+    device.choose("cpu", snakemake.threads)
+    import logging
+
+    from lumbarflow import DataError, files
+    from lumbarflow.application import segment
+    from lumbarflow.data.new_scans import Scan
+
+    name, scan = snakemake.wildcards.scan, Scan(**snakemake.params.scan)
+    with files.replacing_folder(snakemake.output[0]) as folder:
+        try:
+            result = segment.segment(scan, segment.load(snakemake.input.models))
+        except DataError as error:
+            logging.warning("%s: failed: %s", name, error)
+            segment.write_failure(folder, name, str(error), software())
+            return
+        for flag in result.flags:
+            logging.warning("%s: needs a look: %s", name, flag.reason)
+        segment.write(folder, name, scan, result, segment.Options(**snakemake.params.options), software())
+
+
+run(main, globals().get("snakemake"))
