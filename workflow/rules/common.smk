@@ -60,6 +60,18 @@ def get_trained(pattern):
     return get
 
 
+def get_packed(pattern, trained=False):
+    """An input function: the path that belongs to each run of a package; trained: to the run that trained its network."""
+
+    def get(wildcards):
+        runs = PLAN.packages[wildcards.experiment, wildcards.sequence]
+        return get_each(
+            pattern, [replace(run, experiment=PLAN.trains(run.experiment)) for run in runs] if trained else runs
+        )
+
+    return get
+
+
 def get_volume(*keys):
     """A value that the plan holds for a job's volume; `lookup` would walk through all volumes for each job."""
 

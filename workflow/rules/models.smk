@@ -6,29 +6,14 @@ localrules:
     package,
 
 
-def get_runs(pattern, trained=False):
-    """An input function: the path that belongs to each run of an experiment on a sequence; trained: to the run that
-    trained its network."""
-
-    def get(wildcards):
-        items = [replace(run, experiment=PLAN.trains(run.experiment)) if trained else run for run in packed(wildcards)]
-        return get_each(pattern, items)
-
-    return get
-
-
-def packed(wildcards):
-    return PLAN.packages[wildcards.experiment, wildcards.sequence]
-
-
 rule package_model:
     """Pack the networks of an experiment, of all folds and seeds, with what they need and how they scored."""
     input:
-        models=get_runs(rules.train.output.model, trained=True),
-        about=get_runs(rules.train.output.about, trained=True),
-        splits=get_runs(rules.split.output[0]),
-        components=get_runs(rules.predict.output.components),
-        metrics=get_runs(rules.evaluate.output.images),
+        models=get_packed(rules.train.output.model, trained=True),
+        about=get_packed(rules.train.output.about, trained=True),
+        splits=get_packed(rules.split.output[0]),
+        components=get_packed(rules.predict.output.components),
+        metrics=get_packed(rules.evaluate.output.images),
         slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
         described=get_per_volume("results/volumes/{volume}.csv"),
         overview=[PLAN.overview] if PLAN.has_overview else [],
@@ -47,7 +32,7 @@ rule package_model:
     params:
         code=get_code("package_model"),
         name="{experiment}-{sequence}",
-        runs=lambda wildcards: [(run.fold, run.seed) for run in packed(wildcards)],
+        runs=lambda wildcards: [(run.fold, run.seed) for run in PLAN.packages[wildcards.experiment, wildcards.sequence]],
         sequences=lookup("{sequence}", within=PLAN.trained_on),
         recipe=get_slice_recipe,
         views=lookup("{experiment}/prediction/views", within=EXPERIMENTS),
