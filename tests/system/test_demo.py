@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import Workflow
 
+from lumbarflow import CLASSES
 from lumbarflow.data import labels, phantom, volumes
 
 pytestmark = pytest.mark.system
@@ -35,7 +36,7 @@ def test_a_second_run_does_nothing(demo):
 
 
 def test_it_ends_by_segmenting_new_scans(demo):
-    """By the network that it trained, packaged: patients that are in no dataset."""
+    """By the network that it trained, packaged: patients that are in no dataset, about as well as its test patients."""
     sequence = "t2_SPACE" if "t2_SPACE" in demo.sequences else demo.sequences[0]
     demo("package", *demo.options)
     model = f"model=results/models/sound/{sequence}.zip"
@@ -43,9 +44,13 @@ def test_it_ends_by_segmenting_new_scans(demo):
     folder = demo.results / "segmentations"
     with (folder / "summary.csv").open(newline="", encoding="utf-8") as file:
         assert [row["failed"] for row in csv.DictReader(file)] == ["", ""]
+    with (demo.results / "tables/table2.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if (row["experiment"], row["sequence"]) == ("sound", sequence)]
+    usual = {row["class"]: float(row["dice"]) for row in rows}
     for number in (1, 2):
         found = volumes.read(folder / f"new-{number}" / "classes.mha").array
         truth = labels.lut(phantom.make_volume(1, phantom.NEW + number - 1, sequence)[1])
-        for k in (1, 2, 3):
+        for k, name in enumerate(CLASSES[1:], 1):
             both = np.count_nonzero((found == k) & (truth == k))
-            assert 2 * both / ((found == k).sum() + (truth == k).sum()) >= 0.6, (number, k)
+            dice = 2 * both / (np.count_nonzero(found == k) + np.count_nonzero(truth == k))
+            assert dice >= usual[name] - 0.25, (number, name, dice, usual[name])

@@ -21,6 +21,9 @@ ABOUT = {
 }
 
 
+SMALLEST = [{"ivd": 10.0}, {"ivd": 30.0, "vertebrae": 5.0}]
+
+
 @pytest.fixture(scope="module")
 def weights():
     """Of two networks; some noise, so that the test picture does not get one class alone."""
@@ -31,13 +34,12 @@ def weights():
 
 @pytest.fixture(scope="module")
 def trained(weights):
-    smallest = {"ivd": 10.0}, {"ivd": 30.0, "vertebrae": 5.0}
-    return [models.Trained(fold, 1, weights[fold], SETTINGS, smallest[fold]) for fold in (0, 1)]
+    return [models.Trained(f"fold-{fold}-seed-1", weights[fold], SETTINGS) for fold in (0, 1)]
 
 
 @pytest.fixture(scope="module")
 def made(trained):
-    return models.make(ABOUT, trained, "float32")
+    return models.make(ABOUT, trained, SMALLEST, "float32")
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def model(made, tmp_path):
 def test_a_model_comes_back_as_it_was(model, weights):
     found = models.load(model)
     assert found.about["smallest"] == {"ivd": 20.0, "vertebrae": 2.5}  # the medians over trainings
-    assert [each["fold"] for each in found.about["networks"]] == [0, 1]
+    assert [each["member"] for each in found.about["networks"]] == [f"networks/fold-{n}-seed-1.npy" for n in (0, 1)]
     for network, expected in zip(found.networks, weights, strict=True):
         for array, given in zip(network.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(array, given.astype(np.float32))
@@ -65,7 +67,7 @@ def test_the_test_case(model, made, trained):
     assert found["dice"] == 1
     assert "passed, Dice 1.0000" in models.verdict(found)
     # the same picture, segmented by other networks
-    about, members = models.make(ABOUT, trained[:1], "float32")
+    about, members = models.make(ABOUT, trained[:1], SMALLEST, "float32")
     members[models.TEST["mask"]] = made[1][models.TEST["mask"]]
     package.write(model, about, members)
     found = models.check(model)
@@ -74,7 +76,7 @@ def test_the_test_case(model, made, trained):
 
 
 def test_half_precision_is_half_as_large(model, trained):
-    about, members = models.make(ABOUT, trained, "float16")
+    about, members = models.make(ABOUT, trained, SMALLEST, "float16")
     package.write(model.with_name("half.zip"), about, members)
     sizes = [
         sum(len(each) for name, each in package.read(path)[1].items() if "networks" in name)
@@ -129,7 +131,7 @@ def test_a_package_without_test_case(made, tmp_path):
 def test_code_of_the_user_s_own_is_not_packaged(weights):
     own = {**SETTINGS, "network": {**NETWORK, "name": "mine:net"}}
     with pytest.raises(DataError, match="mine:net is a module of your own"):
-        models.make(ABOUT, [models.Trained(0, 1, weights[0], own, {})], "float32")
+        models.make(ABOUT, [models.Trained("fold-0-seed-1", weights[0], own)], [], "float32")
 
 
 def test_ranges_of_a_training():

@@ -174,3 +174,10 @@ def test_fewer_patients_than_the_split_needs(tmp_path):
     assert make({**sheet, "sequences": ["t2"], "experiments": {"sound": official}}).runs
     with pytest.raises(DataError, match=r"kind official with n_folds 2 .*of t1 no patient for train and validation"):
         make({**sheet, "sequences": ["t1"], "experiments": {"sound": official}})
+
+
+def test_a_training_on_everyone_has_no_validation_to_wait_for():
+    change = {"package": {"networks": "everyone"}, "experiments": {"sound": {"training": {"schedule": "plateau"}}}}
+    with pytest.raises(DataError, match=r"schedule plateau of config\.experiments\.sound\.training needs"):
+        make(change)
+    assert make({**change, "package": {"networks": "folds"}}).packages

@@ -41,14 +41,14 @@ def small():
     return keras.Model(image, keras.layers.Softmax(dtype="float32")(x))
 
 
-def fit(pictures, settings=None, augmentation=MOVED, resume=None, loss=LOSS):
+def fit(pictures, settings=None, augmentation=MOVED, resume=None, loss=LOSS, validated=True):
     images, masks = pictures
     keras.utils.set_random_seed(1)
     defaults = {"learning_rate": 0.003, "schedule": "cosine", "batch_size": 4, "epochs": 4, "patience": 9}
     return training.train(
         small(),
         training=(images[:8], masks[:8]),
-        validation=(images[8:], masks[8:]),
+        validation=(images[8:], masks[8:]) if validated else None,
         settings={**defaults, **(settings or {})},
         loss=loss,
         normalisation="zscore",
@@ -70,6 +70,17 @@ def test_the_best_epoch_is_kept(pictures):
     assert found.best_epoch == np.argmax(scores) + 1
     again = training.evaluate(found.model, *(part[8:] for part in pictures), 4, "zscore", training.make(**LOSS))
     assert again["mean_iou"] == scores[found.best_epoch - 1]
+
+
+def test_without_validation_the_last_epoch_is_kept(pictures, whole, tmp_path, caplog):
+    """What is trained does not depend on it."""
+    caplog.set_level("INFO")
+    found = fit(pictures, {"patience": 1}, resume=tmp_path / "state.npz", validated=False)
+    assert found.best_epoch == 4
+    assert [row["train_loss"] for row in found.history] == [row["train_loss"] for row in whole.history]
+    assert "validation_mean_iou" not in found.history[-1]
+    assert "epoch 4/4 loss" in caplog.text
+    assert "validation" not in caplog.text
 
 
 @pytest.mark.parametrize("killed_after", [1, 3])

@@ -1,17 +1,19 @@
 """A trained model becomes a file, and that file segments new scans: through Snakemake, and without it."""
 
 import csv
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
 from conftest import ROOT
 
-from lumbarflow.data import phantom, writing
+from lumbarflow.data import volumes
 from lumbarflow.learning import package
 
 
@@ -23,14 +25,20 @@ def packed(tiny_run, tiny_config, tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def tested(packed):
+    """Path of the volume that the tiny run's network predicted for its test patient."""
+    (path,) = (packed.results / "experiments/sound/t2_SPACE/fold-0/seed-1/volumes").iterdir()
+    return path
+
+
 @pytest.fixture
-def scans(tmp_path):
-    """A folder with a scan of another name and format, and a broken one."""
-    image, _, grid = phantom.make_volume(3, 50, "t2_SPACE")
-    writing.write(tmp_path / "made.mha", image, grid)
+def scans(packed, tested, tmp_path):
+    """A folder with the test patient's scan, under another name and in another format, and a broken one."""
     folder = tmp_path / "new scans"
     folder.mkdir()
-    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "made.mha")), str(folder / "anna (lumbar).nii.gz"))
+    image = sitk.ReadImage(str(packed.results / "phantom/images" / tested.name))
+    sitk.WriteImage(image, str(folder / "anna (lumbar).nii.gz"))
     (folder / "broken.nii.gz").write_bytes(b"no picture")
     return folder
 
@@ -63,7 +71,22 @@ def test_packages(packed, tiny_config):
     assert "sound-t1: passed" in done
 
 
-def test_new_scans_fail_alone_and_are_tried_again(packed, scans):
+def test_a_package_of_one_network_trained_on_everyone(packed, tiny_config):
+    target = "results/models/sound/t1.zip"
+    done = packed(target, "--configfile", tiny_config, "--config", "package={networks: everyone}")
+    assert sorted(jobs(done.stdout)) == ["package_model", "train_on_everyone"]
+    trained = packed.results / "experiments/sound/t1"
+    about, members = package.read(packed.folder / target)
+    assert [each["member"] for each in about["networks"]] == ["networks/everyone-seed-1.npy"]
+    assert about["trained_on"]["patients"] == 4
+    assert about["scores"]["patients"] == 1  # of the fold
+    assert "was trained on all patients" in members["CARD.md"].decode()
+    one, all_ = (json.loads((trained / name / "seed-1/model.json").read_text()) for name in ("fold-0", "everyone"))
+    assert all_["best_epoch"] == all_["settings"]["training"]["epochs"] == one["best_epoch"]
+    assert all_["images"]["train"] > one["images"]["train"]
+
+
+def test_new_scans_fail_alone_and_are_tried_again(packed, scans, tested):
     model = packed.results / "models/sound/t2_SPACE.zip"
     shutil.rmtree(packed.results / "phantom")  # no dataset is needed
     asked = ("segment", "--config", f"scans={scans}", f"model={model}", "viewer=true", "lowest=L5")
@@ -80,6 +103,9 @@ def test_new_scans_fail_alone_and_are_tried_again(packed, scans):
         *("structures.nii.gz", "classes.nii.gz", "preview.png", "view.html", "segmentation.json"),
         *("measurements.csv", "measurements.json"),
     }
+    # the same voxels as the workflow gave this patient
+    found = volumes.read(folder / "anna-lumbar/classes.nii.gz").array
+    np.testing.assert_array_equal(found, volumes.read(tested).array)
     assert "no picture" not in (folder / "gallery.html").read_text(encoding="utf-8")
     # the broken scan, mended
     shutil.copy(scans / "anna (lumbar).nii.gz", scans / "broken.nii.gz")

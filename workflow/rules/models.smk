@@ -6,11 +6,26 @@ localrules:
     package,
 
 
-rule package_model:
-    """Pack the networks of an experiment, of all folds and seeds, with what they need and how they scored."""
+# One network from all patients, as long as those of the folds took: nothing is left to score it by, so that the folds'
+# scores stand for it.
+use rule train as train_on_everyone with:
     input:
-        models=get_packed(rules.train.output.model, trained=True),
-        about=get_packed(rules.train.output.about, trained=True),
+        split=lambda wildcards: get_packed(rules.split.output[0])(wildcards)[0],
+        folds=get_packed(rules.train.output.about),
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
+    pathvars:
+        run="{experiment}/{sequence}/everyone/seed-{seed}",
+
+
+PACKED = rules.train_on_everyone if config["package"]["networks"] == "everyone" else rules.train
+
+
+rule package_model:
+    """Pack the networks of an experiment with what they need and how well its folds scored."""
+    input:
+        models=get_packed(PACKED.output.model, trained=True),
+        about=get_packed(PACKED.output.about, trained=True),
         splits=get_packed(rules.split.output[0]),
         components=get_packed(rules.predict.output.components),
         metrics=get_packed(rules.evaluate.output.images),
@@ -32,7 +47,6 @@ rule package_model:
     params:
         code=get_code("package_model"),
         name="{experiment}-{sequence}",
-        runs=lambda wildcards: [(run.fold, run.seed) for run in PLAN.packages[wildcards.experiment, wildcards.sequence]],
         sequences=lookup("{sequence}", within=PLAN.trained_on),
         recipe=get_slice_recipe,
         views=lookup("{experiment}/prediction/views", within=EXPERIMENTS),

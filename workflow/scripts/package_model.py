@@ -1,4 +1,4 @@
-"""Rule package_model: the networks of an experiment, of all folds and seeds, as one file."""
+"""Rule package_model: the networks of an experiment as one file."""
 
 from lumbarflow.job import run, software
 
@@ -15,11 +15,12 @@ def main(snakemake):
 
     params, given = snakemake.params, snakemake.input
     trained = []
-    for run_of, model, about, components in zip(params.runs, given.models, given.about, given.components, strict=True):
-        settings, smallest = files.read_json(about)["settings"], files.read_json(components)
-        trained.append(models.Trained(*run_of, prediction.load(model).get_weights(), settings, smallest))
+    for model, about in zip(given.models, given.about, strict=True):
+        name = "-".join(Path(model).parts[-3:-1])  # of its folders: fold and seed
+        trained.append(models.Trained(name, prediction.load(model).get_weights(), files.read_json(about)["settings"]))
     tables = {Path(path).stem: path for path in given.slices}
-    seen = models.seen(map(files.read_csv, given.splits))
+    everyone = params.about["networks"] == "everyone"
+    seen = models.seen(map(files.read_csv, given.splits), everyone)
     greys = [models.grey_of(files.read_csv(tables[volume]), Path(tables[volume]).parent) for volume in seen]
     described = [files.read_csv(path)[0] for path in given.described if Path(path).stem in seen]
     about = {
@@ -30,9 +31,9 @@ def main(snakemake):
             **{"volumes": len(seen), "patients": len({row["patient"] for row in described})},
             "scanners": card.scanners(given.overview[0] if given.overview else None, list(seen)),
         },
-        "scores": card.scores(given.metrics, params.evaluation),
+        "scores": {**card.scores(given.metrics, params.evaluation), "everyone": everyone},
     }
-    about, members = models.make(about, trained, params.about["weights"])
+    about, members = models.make(about, trained, [*map(files.read_json, given.components)], params.about["weights"])
     members["CARD.md"] = card.text(about).encode()
     package.write(snakemake.output[0], about, members)
 

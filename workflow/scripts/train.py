@@ -14,11 +14,15 @@ def main(snakemake):
     from lumbarflow.learning import experiment, training
 
     split, params = Path(snakemake.input.split), snakemake.params
-    settings = {name: params[name] for name in experiment.SETTINGS}
+    rows, settings = files.read_csv(split), {name: params[name] for name in experiment.SETTINGS}
+    if "folds" in snakemake.input.keys():  # rule train_on_everyone
+        rows, settings = experiment.on_everyone(
+            rows, settings, [files.read_json(path) for path in snakemake.input.folds]
+        )
     # beside the model, but not an output: Snakemake deletes outputs before a rerun
     states = Path(snakemake.output.model).parent / "resume"
     model, history, about = experiment.run(
-        files.read_csv(split),
+        rows,
         settings,
         int(snakemake.wildcards.seed),
         used,

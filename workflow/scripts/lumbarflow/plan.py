@@ -107,7 +107,18 @@ class Plan:
         if plan.makes_phantom and config["scheme"] != "spider":
             raise DataError(f"config.scheme: the phantom's labels are SPIDER's, not {config['scheme']!r}; use spider")
         plan._check_patients()
+        plan._check_packages()
         return plan
+
+    def _check_packages(self) -> None:
+        """Raise a DataError for a training on everyone whose learning rate would wait for a validation."""
+        for name in dict.fromkeys(self.trains(experiment) for experiment, _ in self.packages):
+            schedule = self.experiments[name]["training"]["schedule"]
+            if self.config["package"]["networks"] == "everyone" and schedule == "plateau":
+                raise DataError(
+                    f"config.package.networks: everyone trains without validation, which the schedule plateau of "
+                    f"config.experiments.{name}.training needs; use constant or cosine"
+                )
 
     def _check_patients(self) -> None:
         """Raise a DataError where a split by patients leaves a training without a subset that it needs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,24 @@ Row = Mapping[str, str]
 Settings = Mapping[str, Any]
 # the settings of an experiment that determine a training
 SETTINGS = ("split", "normalisation", "network", "loss", "augmentation", "training")
+
+
+# the split of a training on all patients
+EVERYONE = {"kind": "all"}
+
+
+def on_everyone(
+    rows: Sequence[Row], settings: Settings, trained: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """Rows and settings, as `run` takes them, of a training on all patients with the settings of an experiment.
+
+    rows: a split of it; trained: model.json of its trainings, whose median best epoch, rounded up, is this training's
+    number of epochs: without validation, nothing else can tell when to stop.
+    """
+    epochs = math.ceil(np.median([each["best_epoch"] for each in trained]))
+    length = {**settings["training"], "epochs": epochs, "patience": epochs}
+    everyone = [{**row, "subset": "train" if row["kept"] == "true" else "none"} for row in rows]
+    return everyone, {**settings, "split": EVERYONE, "training": length}
 
 
 def resume_file(folder: Path, settings: Settings, code: str, split: Path) -> Path:
@@ -61,10 +80,13 @@ def run(
 ) -> tuple[keras.Model, list[dict[str, Any]], dict[str, Any]]:
     """Train on `used` (cpu or gpu); return the network in float32, the rows of its history and what model.json holds.
 
-    rows: rows of the split; settings: the experiment's SETTINGS.
+    rows: rows of the split; settings: the experiment's SETTINGS, or those of `on_everyone`.
     """
     splits.check_disjoint(rows, settings["split"]["kind"])
-    subsets = {"train": "train", "validation": splits.VALIDATED_ON[settings["split"]["validation"]]}
+    everyone = settings["split"] == EVERYONE
+    subsets = {"train": "train"}
+    if not everyone:
+        subsets["validation"] = splits.VALIDATED_ON[settings["split"]["validation"]]
     network = settings["network"]
     sets = {name: load(rows, subset, network, slice_folder, label_folder) for name, subset in subsets.items()}
     loss = weights.resolve_alpha(settings["loss"], [row for row in rows if row["subset"] == "train"])
@@ -74,7 +96,7 @@ def run(
     fit = training.train(
         build(network),
         training=sets["train"],
-        validation=sets["validation"],
+        validation=sets.get("validation"),
         settings=settings["training"],
         loss=loss,
         normalisation=settings["normalisation"],
@@ -85,9 +107,11 @@ def run(
     keras.config.set_dtype_policy("float32")  # independent of the training, so that all machines predict the same
     model = build(network)
     model.set_weights(fit.model.get_weights())
-    test = load(rows, "test", network, slice_folder, label_folder)
-    scores = training.evaluate(model, *test, 8, settings["normalisation"], losses.make(**loss))
-    fit.history[-1]["test_accuracy"] = scores["accuracy"]
+    scores: dict[str, float] = {}
+    if not everyone:
+        test = load(rows, "test", network, slice_folder, label_folder)
+        scores = training.evaluate(model, *test, 8, settings["normalisation"], losses.make(**loss))
+        fit.history[-1]["test_accuracy"] = scores["accuracy"]
     about = {"best_epoch": fit.best_epoch, "parameters": model.count_params(), "seed": seed, "device": used}
     about |= {"settings": settings, "images": {name: len(images) for name, (images, _) in sets.items()}}
     about |= {"loss": loss, "precision": precision, "test": scores, "versions": device.versions()}

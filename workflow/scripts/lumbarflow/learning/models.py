@@ -75,13 +75,11 @@ SCHEMA = _object(
 
 @dataclass(frozen=True)
 class Trained:
-    """One training. weights: as keras.Model.get_weights gives them; smallest: {class: mm3}, of prediction."""
+    """One training. name: such as fold-0-seed-1; weights: as keras.Model.get_weights gives them."""
 
-    fold: int
-    seed: int
+    name: str
     weights: Sequence[NDArray[np.floating]]
     settings: Mapping[str, Any]
-    smallest: Mapping[str, float]
 
 
 def load(path: str | Path) -> Model:
@@ -132,9 +130,11 @@ def _networks(about: Mapping[str, Any], members: Mapping[str, bytes], path: str 
     return networks
 
 
-def make(about: Mapping[str, Any], trained: Sequence[Trained], dtype: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What package.write takes. about: model.json without networks, settings, smallest and test; dtype: of the weights
-    as stored, float32 or float16.
+def make(
+    about: Mapping[str, Any], trained: Sequence[Trained], smallest: Sequence[Mapping[str, float]], dtype: str
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What package.write takes. about: model.json without networks, settings, smallest and test; smallest: {class: mm3}
+    that each fold's prediction chose, of which the median is taken; dtype: of the weights as stored, float32 or float16.
 
     Raises DataError for networks or normalisations of the user's own, whose code no package holds.
     """
@@ -150,12 +150,12 @@ def make(about: Mapping[str, Any], trained: Sequence[Trained], dtype: str) -> tu
             )
     members, networks = {}, []
     for each in trained:
-        member = f"networks/fold-{each.fold}-seed-{each.seed}.npy"
+        member = f"networks/{each.name}.npy"
         members[member], shapes = package.pack(each.weights, dtype)
-        networks.append({"member": member, "shapes": shapes, "fold": each.fold, "seed": each.seed})
-    classes = dict.fromkeys(name for each in trained for name in each.smallest)
-    smallest = {name: float(np.median([each.smallest.get(name, 0) for each in trained])) for name in classes}
-    whole = {**about, "classes": list(CLASSES), "networks": networks, "settings": settings, "smallest": smallest}
+        networks.append({"member": member, "shapes": shapes})
+    classes = dict.fromkeys(name for each in smallest for name in each)
+    medians = {name: float(np.median([each.get(name, 0) for each in smallest])) for name in classes}
+    whole = {**about, "classes": list(CLASSES), "networks": networks, "settings": settings, "smallest": medians}
     picture, spacing = test_picture(about["sequences"])
     whole["test"] = {"spacing_mm": spacing}
     _check(whole, about["name"])
@@ -205,9 +205,10 @@ def verdict(found: Mapping[str, Any]) -> str:
     return f"{found['name']}: {word}, Dice {found['dice']:.4f} with its maker's mask of the test picture; least {ALIKE}"
 
 
-def seen(splits: Iterable[Sequence[Mapping[str, str]]]) -> list[str]:
-    """Volumes that a training of any of these splits saw."""
-    return list(dict.fromkeys(row["volume"] for rows in splits for row in rows if row["subset"] == "train"))
+def seen(splits: Iterable[Sequence[Mapping[str, str]]], everyone: bool = False) -> list[str]:
+    """Volumes that a training of any of these splits saw; everyone: of a training on all patients."""
+    rows = [row for each in splits for row in each if row["kept"] == "true"]
+    return list(dict.fromkeys(row["volume"] for row in rows if everyone or row["subset"] == "train"))
 
 
 def grey_of(table: Sequence[Mapping[str, Any]], folder: Path) -> tuple[float, float]:

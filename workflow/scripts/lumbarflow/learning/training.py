@@ -73,9 +73,18 @@ def summarise(matrix: ArrayLike) -> dict[str, float]:
 
 
 def best_epoch(history: Sequence[Epoch]) -> int:
-    """Epoch (from 1) with the best validation mean IoU, the first one on a tie; 0 without epochs."""
-    scores = [row["validation_mean_iou"] for row in history]
+    """Epoch (from 1) with the best validation mean IoU, the first one on a tie; the last one without validation; 0
+    without epochs."""
+    scores = [row.get("validation_mean_iou", row["epoch"]) for row in history]
     return scores.index(max(scores)) + 1 if scores else 0
+
+
+def _validated(history: Sequence[Epoch], best: int) -> str:
+    """The part of a line of the log that speaks of the validation, if there is one."""
+    if "validation_mean_iou" not in history[-1]:
+        return ""
+    now, highest = (history[epoch - 1]["validation_mean_iou"] for epoch in (len(history), best))
+    return f"validation {now:.4f} (best {highest:.4f} in epoch {best}), "
 
 
 def rate_at(history: Sequence[Epoch], settings: Settings) -> float:
@@ -211,7 +220,7 @@ def _train_epoch(
 def train(
     model: keras.Model,
     training: Pictures,
-    validation: Pictures,
+    validation: Pictures | None,
     settings: Settings,
     loss: Settings,
     normalisation: str,
@@ -219,7 +228,8 @@ def train(
     seed: int,
     resume: str | Path | None = None,
 ) -> Fit:
-    """Fit `model` with Adam and keep the weights of the epoch with the best validation mean IoU.
+    """Fit `model` with Adam and keep the weights of the epoch with the best validation mean IoU, or of the last one
+    without validation.
 
     training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: learning_rate, schedule,
     batch_size, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
@@ -229,7 +239,10 @@ def train(
     one class only, a loss that is not finite, and when memory runs out.
     """
     log = logging.getLogger(__name__)
-    for name, (images, masks) in (("training", training), ("validation", validation)):
+    for name, pictures in (("training", training), ("validation", validation)):
+        if pictures is None:
+            continue
+        images, masks = pictures
         if len(images) == 0:
             raise DataError(f"the {name} set is empty; lower split.n_folds or relax the filter")
         if len(np.unique(masks)) < 2:
@@ -253,7 +266,9 @@ def train(
         with _explaining_memory(settings["batch_size"], needed):
             trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started
-            scores = evaluate(model, *validation, settings["batch_size"], normalisation, criterion)
+            scores = (
+                evaluate(model, *validation, settings["batch_size"], normalisation, criterion) if validation else {}
+            )
         row = {"epoch": epoch + 1, "learning_rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
         history.append(row | {f"validation_{name}": value for name, value in scores.items()})
         best = best_epoch(history)
@@ -264,10 +279,9 @@ def train(
             save_state(resume, model, best_weights, history)
         remaining = (time.perf_counter() - began) / (epoch + 1 - first) * (settings["epochs"] - epoch - 1)
         log.info(
-            "epoch %d/%d loss %.4f mean IoU %.4f, validation %.4f (best %.4f in epoch %d), "
-            "%.1f images/s, at most %.0f s left",
-            *(epoch + 1, settings["epochs"], trained["loss"], trained["mean_iou"], scores["mean_iou"]),
-            *(history[best - 1]["validation_mean_iou"], best, len(training[0]) / took, remaining),
+            "epoch %d/%d loss %.4f mean IoU %.4f, %s%.1f images/s, at most %.0f s left",
+            *(epoch + 1, settings["epochs"], trained["loss"], trained["mean_iou"], _validated(history, best)),
+            *(len(training[0]) / took, remaining),
         )
     if len(history) < settings["epochs"]:
         log.info("stopped: no better validation mean IoU for %d epochs", settings["patience"])

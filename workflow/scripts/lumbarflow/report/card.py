@@ -79,6 +79,12 @@ def text(about: Mapping[str, Any]) -> str:
     lines += [f"- {_range(data['extent_mm'])} mm in all (left to right, head to foot, front to back)"]
     lines += [f"- scanners: {'; '.join(data['scanners']) or 'not known'}"]
     lines += ["", "## How well", "", f"Patients that a network had not seen: {test['patients']} ({test['how']}).", ""]
+    if test["everyone"]:
+        lines[-1:] = [
+            "These are scores of networks that were each trained without the patients they were scored on. The one in this",
+            "package was trained on all patients, with the same settings; nobody is left to score it on.",
+            "",
+        ]
     unit = unit_of("asd", test["how"])
     lines += [f"| class | Dice | ASD ({unit}) | NSD |", "|---|---|---|---|"]
     for name, values in test["classes"].items():
