@@ -9,7 +9,7 @@ import pytest
 from lumbarflow import DataError
 from lumbarflow.data import phantom
 from lumbarflow.images import slices
-from lumbarflow.learning import device, experiment, models, package, scans
+from lumbarflow.learning import experiment, models, package, scans
 
 NETWORK = {"name": "paper", "image_size": [32, 24], "resize": "area", "options": {"width": 1}}
 SETTINGS = {"normalisation": "local", "network": NETWORK, "training": {"epochs": 1}}
@@ -27,7 +27,6 @@ SMALLEST = [{"ivd": 10.0}, {"ivd": 30.0, "vertebrae": 5.0}]
 @pytest.fixture(scope="module")
 def weights():
     """Of two networks; some noise, so that the test picture does not get one class alone."""
-    device.choose("cpu", 1)
     rng = np.random.default_rng(0)
     return [[w + 0.2 * rng.standard_normal(w.shape) for w in experiment.build(NETWORK).get_weights()] for _ in range(2)]
 

@@ -16,7 +16,7 @@ from conftest import ROOT, Workflow
 # what the tiny run makes of one sequence and one experiment
 SMALL = ("--config", "sequences=[t1]", "run=[sound]")
 # what the rest of the tiny run adds to
-OTHERS = ("tables/", "figures/comparisons/", "phantom/overview.csv")
+OTHERS = ("tables/", "figures/comparisons/", "findings.", "phantom/overview.csv")
 PREPROCESSING = ("--until", "manifest")
 
 

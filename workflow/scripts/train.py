@@ -15,10 +15,8 @@ def main(snakemake):
 
     split, params = Path(snakemake.input.split), snakemake.params
     rows, settings = files.read_csv(split), {name: params[name] for name in experiment.SETTINGS}
-    if "folds" in snakemake.input.keys():  # rule train_on_everyone
-        rows, settings = experiment.on_everyone(
-            rows, settings, [files.read_json(path) for path in snakemake.input.folds]
-        )
+    if folds := snakemake.input.get("folds"):  # rule train_on_everyone
+        rows, settings = experiment.on_everyone(rows, settings, [files.read_json(path) for path in folds])
     # beside the model, but not an output: Snakemake deletes outputs before a rerun
     states = Path(snakemake.output.model).parent / "resume"
     model, history, about = experiment.run(

@@ -18,7 +18,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from .. import DataError
 from .geometry import ANGLE, Geometry, angle
@@ -40,7 +40,7 @@ GROUPS = {
 # what pydicom, highdicom and ITK raise for damaged files
 FAULTS: tuple[type[Exception], ...]
 FAULTS = (AttributeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, EOFError, OSError)
-FAULTS += (RuntimeError, MemoryError, InvalidDicomError, struct.error, zlib.error)
+FAULTS += (RuntimeError, MemoryError, InvalidDicomError, BytesLengthException, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)

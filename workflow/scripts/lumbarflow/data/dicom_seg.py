@@ -45,13 +45,17 @@ def write(
     if len({tuple(source.get(key) for key in ONE) for source in sources}) > 1 or not labels.any():
         logging.getLogger(__name__).info("%s: no DICOM segmentation: no labels, or slices of several series", image)
         return False
+    step = _step(frames)
+    for source in sources:
+        if "PerFrameFunctionalGroupsSequence" not in source and not source.get("SliceThickness"):
+            source.SliceThickness = f"{step:.10g}"  # some scanners leave it out; highdicom needs it
     if len(sources) == 1:  # frames of one file, in the order in which it holds them
         labels = labels[np.argsort([frame.number for frame in frames])]
     content = sha256(labels.tobytes() + str([sources[0].SeriesInstanceUID, sorted(names.items()), software]).encode())
     written = io.BytesIO()
     try:
         made = _make(sources, labels, names, software, content)
-        _settle(made, sources[0], frames, content, anonymous)
+        _settle(made, sources[0], step, content, anonymous)
         made.save_as(written)
     except dicom.FAULTS as error:
         logging.getLogger(__name__).warning("%s: no DICOM segmentation: its headers are refused (%s)", image, error)
@@ -100,10 +104,8 @@ def _make(
     )
 
 
-def _settle(made: Any, source: Any, frames: Sequence[dicom.Frame], content: str, anonymous: bool) -> None:
+def _settle(made: Any, source: Any, step: float, content: str, anonymous: bool) -> None:
     """Set what highdicom takes from the clock, from chance, or from a header that may lie."""
-    ends = np.subtract(frames[-1].position, frames[0].position)
-    step = float(np.linalg.norm(ends)) / (len(frames) - 1) if len(frames) > 1 else 1.0
     made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = f"{step:.10g}"
     for name, of in DATES.items():
         setattr(made, name, source.get(of, "") or "")
@@ -114,6 +116,12 @@ def _settle(made: Any, source: Any, frames: Sequence[dicom.Frame], content: str,
     for name in PATIENT if anonymous else ():
         if name in made:
             setattr(made, name, "")
+
+
+def _step(frames: Sequence[dicom.Frame]) -> float:
+    """Millimetres from slice to slice; 1 for a single one."""
+    ends = np.subtract(frames[-1].position, frames[0].position)
+    return float(np.linalg.norm(ends)) / (len(frames) - 1) if len(frames) > 1 else 1.0
 
 
 def _uid(content: str, what: str) -> str:

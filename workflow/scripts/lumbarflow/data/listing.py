@@ -171,9 +171,13 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
 
 
 def _tag(file: str, key: str) -> str:
-    """A value of a DICOM header as text; of a sequence its first series."""
-    value = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[key], force=True).get(key, "")
-    return str(value[0].get("SeriesInstanceUID", "")) if isinstance(value, pydicom.Sequence) and value else str(value)
+    """A value of a DICOM header as text; of a sequence its first series. Raises DataError."""
+    try:
+        value = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[key], force=True).get(key, "")
+        sequence = isinstance(value, pydicom.Sequence) and value
+        return str(value[0].get("SeriesInstanceUID", "")) if sequence else str(value)
+    except dicom.FAULTS:
+        raise DataError(f"{file}: its {key} cannot be read; replace the file, or take it out") from None
 
 
 def columns(rows: Sequence[Row]) -> list[str]:

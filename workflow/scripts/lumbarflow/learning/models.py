@@ -134,7 +134,7 @@ def make(
     about: Mapping[str, Any], trained: Sequence[Trained], smallest: Sequence[Mapping[str, float]], dtype: str
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What package.write takes. about: model.json without networks, settings, smallest and test; smallest: {class: mm3}
-    that each fold's prediction chose, of which the median is taken; dtype: of the weights as stored, float32 or float16.
+    that each fold's prediction chose, of which the median is taken; dtype: of the stored weights, float32 or float16.
 
     Raises DataError for networks or normalisations of the user's own, whose code no package holds.
     """

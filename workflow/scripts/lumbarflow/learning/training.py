@@ -266,9 +266,9 @@ def train(
         with _explaining_memory(settings["batch_size"], needed):
             trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started
-            scores = (
-                evaluate(model, *validation, settings["batch_size"], normalisation, criterion) if validation else {}
-            )
+            scores = {}
+            if validation is not None:
+                scores = evaluate(model, *validation, settings["batch_size"], normalisation, criterion)
         row = {"epoch": epoch + 1, "learning_rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
         history.append(row | {f"validation_{name}": value for name, value in scores.items()})
         best = best_epoch(history)

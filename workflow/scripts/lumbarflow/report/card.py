@@ -81,8 +81,8 @@ def text(about: Mapping[str, Any]) -> str:
     lines += ["", "## How well", "", f"Patients that a network had not seen: {test['patients']} ({test['how']}).", ""]
     if test["everyone"]:
         lines[-1:] = [
-            "These are scores of networks that were each trained without the patients they were scored on. The one in this",
-            "package was trained on all patients, with the same settings; nobody is left to score it on.",
+            "These are scores of networks that were each trained without the patients they were scored on. The one in",
+            "this package was trained on all patients, with the same settings; nobody is left to score it on.",
             "",
         ]
     unit = unit_of("asd", test["how"])
