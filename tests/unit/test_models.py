@@ -142,8 +142,11 @@ def test_ranges_of_a_training():
     assert found["spacing_mm"] == {"slice": [3, 4], "row": [1, 1.5], "column": [1, 1]}
     assert found["extent_mm"] == {"slice": [40, 60], "row": [120, 150], "column": [80, 90]}
     assert found["grey"] == {"mean": [50, 60], "spread": [20, 30]}
-    split = [{"volume": "a", "subset": "train"}, {"volume": "b", "subset": "test"}]
-    assert models.seen([split, [{"volume": "c", "subset": "train"}]]) == ["a", "c"]
+    rows = [("a", "train", "true"), ("b", "test", "true"), ("b", "test", "false"), ("d", "none", "false")]
+    split = [{"volume": volume, "subset": subset, "kept": kept} for volume, subset, kept in rows]
+    other = [{"volume": "c", "subset": "train", "kept": "true"}]
+    assert models.seen([split, other]) == ["a", "c"]
+    assert models.seen([split, other], everyone=True) == ["a", "b", "c"]
 
 
 def test_greys_without_the_black_bars():

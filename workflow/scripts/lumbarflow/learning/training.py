@@ -75,7 +75,7 @@ def summarise(matrix: ArrayLike) -> dict[str, float]:
 def best_epoch(history: Sequence[Epoch]) -> int:
     """Epoch (from 1) with the best validation mean IoU, the first one on a tie; the last one without validation; 0
     without epochs."""
-    scores = [row.get("validation_mean_iou", row["epoch"]) for row in history]
+    scores = [row.get("validation_mean_iou", number) for number, row in enumerate(history)]
     return scores.index(max(scores)) + 1 if scores else 0
 
 
