@@ -188,10 +188,15 @@ def test_tables_show_their_rows_and_sort(tiny_run, sorted_tables, name):
     assert len(set(numbers)) > 2
 
 
-# waits for the viewer, then steps through it, and notes what is shown
+# waits for the viewer, then steps through it, and notes what is shown. Chromium's virtual time does not stand still
+# while pictures are decoded: each wait also takes some work's worth of real time.
 SCROLL = """
 window.addEventListener('load', async () => {
-  const wait = ms => new Promise(done => setTimeout(done, ms));
+  const wait = ms => new Promise(done => setTimeout(() => {
+    let work = 0;
+    for (let k = 0; k < 1e7; k++) work += Math.sqrt(k);
+    done(work);
+  }, ms));
   while (!document.body.dataset.ready) await wait(50);
   const colours = () => {
     const data = pen.getImageData(0, 0, view.width, view.height).data;
