@@ -1,5 +1,5 @@
 # Helpers that the rules of several stages use.
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 
 pathvars:
@@ -42,15 +42,6 @@ def get_each(pattern, items):
     return list(dict.fromkeys(str(pattern).format(**asdict(item)) for item in items))
 
 
-def get_first(pattern):
-    """An input function: the path that belongs to the first training of an experiment."""
-
-    def get(wildcards):
-        return get_each(pattern, [next(run for run in PLAN.runs if run.experiment == wildcards.experiment)])[0]
-
-    return get
-
-
 def get_trained(pattern):
     """An input function: the path that belongs to the training whose network a job uses (`networks_of`)."""
 
@@ -65,9 +56,7 @@ def get_packed(pattern, trained=False):
 
     def get(wildcards):
         runs = PLAN.packages[wildcards.experiment, wildcards.sequence]
-        return get_each(
-            pattern, [replace(run, experiment=PLAN.trains(run.experiment)) for run in runs] if trained else runs
-        )
+        return get_each(pattern, map(PLAN.training_of, runs) if trained else runs)
 
     return get
 
@@ -120,10 +109,6 @@ def get_stored_masks(wildcards):
 
 def get_slice_recipe(wildcards):
     return config["slices"][EXPERIMENTS[wildcards.experiment]["slices"]]
-
-
-def get_canvas_size(wildcards):
-    return get_slice_recipe(wildcards)["size"]
 
 
 onstart:

@@ -29,7 +29,7 @@ rule predict:
     params:
         code=get_code("predict", "network", "normalisation"),
         kind=lookup("{experiment}/split/kind", within=EXPERIMENTS),
-        canvas_size=get_canvas_size,
+        canvas_size=lambda wildcards: get_slice_recipe(wildcards)["size"],
         prediction=lookup("{experiment}/prediction", within=EXPERIMENTS),
     script:
         "../scripts/predict.py"

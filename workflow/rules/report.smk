@@ -236,7 +236,7 @@ rule draw_run:
         runtime=grow(30),
     params:
         code=get_code("draw_run"),
-        canvas_size=get_canvas_size,
+        canvas_size=lambda wildcards: get_slice_recipe(wildcards)["size"],
     script:
         "../scripts/draw_run.py"
 
@@ -244,7 +244,7 @@ rule draw_run:
 rule draw_network:
     """Draw the network of an experiment as it was built (paper, Figure 7)."""
     input:
-        model=get_first(rules.train.output.model),
+        model=lambda wildcards: get_each(rules.train.output.model, PLAN.runs_of(wildcards.experiment))[0],
     output:
         report(
             "results/figures/{experiment}/network.png",

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -239,6 +239,10 @@ class Plan:
             for seed in experiment["seeds"]
         ]
 
+    def runs_of(self, experiment: str) -> list[Run]:
+        """The runs of one experiment."""
+        return [run for run in self.runs if run.experiment == experiment]
+
     @cached_property
     def trainings(self) -> list[Run]:
         """The runs that train a network of their own."""
@@ -247,6 +251,10 @@ class Plan:
     def trains(self, experiment: str) -> str:
         """Name of the experiment that trains the networks of another one, or its own."""
         return self.experiments[experiment]["networks_of"] or experiment
+
+    def training_of(self, run: Run) -> Run:
+        """The run that trained the network of another one, or the run itself."""
+        return replace(run, experiment=self.trains(run.experiment))
 
     @cached_property
     def packages(self) -> dict[tuple[str, str], list[Run]]:
