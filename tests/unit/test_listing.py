@@ -64,6 +64,24 @@ def test_a_mask_of_two_pictures_is_nobodys(bids):
     assert rows["sub-8_T1w"]["mask"] == ""  # T1w and T2w have the same entities, and no sidecar tells
 
 
+def test_what_is_left_out_is_said_and_sidecars_count_more_than_names(bids, caplog):
+    listing.list_bids(bids)
+    assert "sub-8_notes.nii.gz: left out: BIDS knows no such name" in caplog.text
+    assert "sub-8_desc-other_dseg.nii.gz: a mask of no picture, or of several" in caplog.text
+    folder = bids / "derivatives/manual/sub-007/ses-1/anat"
+    (folder / "sub-007_ses-1_acq-STIR_desc-spine_dseg.nii.gz").rename(folder / "sub-007_ses-1_label-spine_dseg.nii.gz")
+    (bids / "sub-007/ses-1/anat/sub-007_ses-1_T1w.nii.gz").unlink()
+    volume = "sub-007_ses-1_acq-STIR_T2w"
+    assert {row["volume"]: row["mask"] for row in listing.list_bids(bids)}[volume] == ""  # no name of BIDS
+    sidecar = folder / "sub-007_ses-1_label-spine_dseg.json"
+    sidecar.write_text(json.dumps({"Sources": [f"bids::sub-007/ses-1/anat/{volume}.nii.gz"]}))
+    assert {row["volume"]: row["mask"] for row in listing.list_bids(bids)}[volume].endswith("label-spine_dseg.nii.gz")
+    # a tool that drops the picture's entities, where there is one picture alone
+    sidecar.unlink()
+    (folder / "sub-007_ses-1_label-spine_dseg.nii.gz").rename(folder / "sub-007_ses-1_space-orig_seg-spine_dseg.nii.gz")
+    assert {row["volume"]: row["mask"] for row in listing.list_bids(bids)}[volume].endswith("seg-spine_dseg.nii.gz")
+
+
 def test_dicom_studies(tmp_path):
     """Patients are numbered; localisers are left out; two series of one folder are told apart."""
     image = sitk.GetImageFromArray(np.arange(210, dtype=np.int16).reshape(6, 7, 5))

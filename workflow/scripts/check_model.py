@@ -1,6 +1,6 @@
 """Rule check_model: whether a package is sound, and segments its test case as it did when it was made."""
 
-from lumbarflow.job import run
+from lumbarflow.job import PROGRESS, run
 
 
 def main(snakemake):
@@ -14,7 +14,7 @@ def main(snakemake):
 
     for path in snakemake.input:
         found = models.check(path)
-        logging.warning("%s: %s", path, models.verdict(found))
+        logging.getLogger(PROGRESS).info("%s: %s", path, models.verdict(found))
         if not found["passed"]:
             raise DataError(f"{path}: {models.verdict(found)}; do not use it on this machine")
 

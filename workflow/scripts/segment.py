@@ -1,6 +1,6 @@
 """Rule segment: the end of a run over new scans; fails if one of them failed."""
 
-from lumbarflow.job import run
+from lumbarflow.job import PROGRESS, run
 
 
 def main(snakemake):
@@ -12,7 +12,8 @@ def main(snakemake):
 
     rows = files.read_csv(snakemake.input[0])
     failed, flagged = ([row for row in rows if row[key]] for key in ("failed", "flags"))
-    logging.warning("%d scans, %d of them need a look: %s", len(rows), len(flagged), snakemake.input[0])
+    log = logging.getLogger(PROGRESS)
+    log.info("%d scans, %d of them need a look: %s", len(rows), len(flagged), snakemake.input[0])
     if failed:
         for folder in snakemake.params.folders:
             if Path(folder).name in {row["scan"] for row in failed}:

@@ -12,7 +12,9 @@ def main(snakemake):
     rows = listing.list_series(snakemake.params.root)
     columns = listing.columns(rows)
     files.write_csv(snakemake.output.sheet, [dict.fromkeys(columns, "") | row for row in rows], columns)
-    logging.info("%d series, %d without a mask", len(rows), sum(not row["mask"] for row in rows))
+    missing = sum(not row["mask"] for row in rows)
+    log = logging.warning if missing else logging.info  # warnings also go to the terminal
+    log("%s: %d series, %d of them without a mask", snakemake.output.sheet, len(rows), missing)
 
 
 run(main, globals().get("snakemake"))

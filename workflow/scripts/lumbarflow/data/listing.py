@@ -19,7 +19,8 @@ from .dataset import SHEET
 Row = dict[str, str]  # of a sample sheet
 
 MASKS = ("dseg", "mask")  # BIDS' suffixes of segmentations
-OWN = {"description", "label", "space", "resolution", "density", "hash"}  # entities that only derivatives have
+# entities that only derivatives have
+OWN = {"description", "label", "segmentation", "space", "resolution", "density", "hash"}
 NAMING = {"subject", "session", "run", "datatype", "suffix", "extension"}  # entities that name no kind of picture
 
 
@@ -34,8 +35,9 @@ def list_series(root: str | Path) -> list[Row]:
     rows = list_bids(root) if (root / "dataset_description.json").is_file() else list_dicom(root)
     if not rows:
         raise DataError(
-            f"{root}: holds no series; expected a BIDS dataset (dataset_description.json, sub-*/**/anat/*.nii.gz) or "
-            "DICOM files; a folder with images/ and masks/ needs no list"
+            f"{root}: holds no series; expected a BIDS dataset (dataset_description.json, sub-*/**/anat/*.nii.gz under "
+            "names that BIDS knows, such as sub-1_acq-STIR_T2w.nii.gz) or DICOM files; a folder with images/ and "
+            "masks/ needs no list"
         )
     return rows
 
@@ -43,25 +45,31 @@ def list_series(root: str | Path) -> list[Row]:
 def list_bids(root: Path) -> list[Row]:
     """Rows for the anatomical pictures of a BIDS dataset, named by the rules of its schema; masks (dseg, mask) are
     looked for under derivatives/; columns age and sex of participants.tsv are kept."""
-    images = {path: found for path in sorted(root.glob("sub-*/**/anat/*.nii*")) if (found := _entities(root, path))}
-    masks = {
-        path: found
-        for folder in sorted(root.glob("derivatives/*"))
-        for path in sorted(folder.glob("sub-*/**/anat/*.nii*"))
-        if (found := _entities(folder, path, derived=True)).get("suffix") in MASKS
-    }
+    log = logging.getLogger(__name__)
+    images = {}
+    for path in sorted(root.glob("sub-*/**/anat/*.nii*")):
+        if found := _entities(root, path):
+            images[path] = found
+        else:
+            log.warning("%s: left out: BIDS knows no such name; a STIR series is called sub-1_acq-STIR_T2w", path)
+    masks = {}
+    for folder in sorted(root.glob("derivatives/*")):
+        for path in sorted(folder.glob("sub-*/**/anat/*.nii*")):
+            if path.name.partition(".")[0].rpartition("_")[2] in MASKS:
+                masks[path] = _entities(folder, path, derived=True)
     people = _participants(root / "participants.tsv")
     of: dict[Path, list[Path]] = {path: [] for path in images}
     for mask, entities in masks.items():
-        for path in _pictures_of(root, mask, entities, images):
+        pictures = _pictures_of(root, mask, entities, images)
+        if not pictures:
+            log.warning("%s: a mask of no picture, or of several; name its picture in its sidecar, as Sources", mask)
+        for path in pictures:
             of[path].append(mask)
     rows = []
     for path, found in images.items():
         kind = [found["suffix"], *(value for name, value in found.items() if name not in NAMING)]
         if len(of[path]) > 1:
-            logging.getLogger(__name__).warning(
-                "%s: has several masks (%s); name one in the sheet", path, ", ".join(map(str, of[path]))
-            )
+            log.warning("%s: has several masks (%s); name one in the sheet", path, ", ".join(map(str, of[path])))
         row = {"volume": path.name.partition(".")[0], "patient": found["subject"], "sequence": "_".join(kind)}
         row |= {"image": str(path), "mask": str(of[path][0]) if len(of[path]) == 1 else ""}
         rows.append(row | people.get(f"sub-{found['subject']}", {}))
@@ -95,18 +103,19 @@ RULES: list[list[str]] = []  # made once
 def _pictures_of(
     root: Path, mask: Path, entities: Mapping[str, str], images: Mapping[Path, Mapping[str, str]]
 ) -> list[Path]:
-    """The pictures that a mask is of: those that its sidecar names, or else the only one that its entities fit."""
+    """The pictures that a mask is of: those that its sidecar names, or else the only one that its entities fit: whose
+    entities they are, or else, since some tools drop them, the only one that has them and others. entities: of a name
+    that BIDS knows, or none."""
     named = _sources(mask)
     if named:
         return [path for path in images if any(text.endswith(path.relative_to(root).as_posix()) for text in named)]
     wanted = {name: value for name, value in entities.items() if name not in OWN | {"suffix", "extension"}}
-    fit = [
-        path
-        for path, found in images.items()
-        if wanted == {name: value for name, value in found.items() if name not in ("suffix", "extension")}
-        and entities.get("space", found["suffix"]) == found["suffix"]
-    ]
-    return fit if len(fit) == 1 else []
+    fit: dict[bool, list[Path]] = {True: [], False: []}  # {whether the picture has no other entities: pictures}
+    for path, found in images.items():
+        has = {name: value for name, value in found.items() if name not in ("suffix", "extension")}
+        if wanted and wanted.items() <= has.items() and entities.get("space", "orig") in ("orig", found["suffix"]):
+            fit[wanted == has].append(path)
+    return next((paths for paths in (fit[True], fit[False]) if len(paths) == 1), [])
 
 
 def _sources(mask: Path) -> list[str]:
