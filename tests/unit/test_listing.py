@@ -60,8 +60,10 @@ def test_a_bids_dataset(bids, tmp_path):
 
 
 def test_a_mask_of_two_pictures_is_nobodys(bids):
+    (bids / "sub-8/anat/sub-8_acq-STIR_T2w.nii.gz").touch()
     rows = {row["volume"]: row for row in listing.list_bids(bids)}
     assert rows["sub-8_T1w"]["mask"] == ""  # T1w and T2w have the same entities, and no sidecar tells
+    assert rows["sub-8_acq-STIR_T2w"]["mask"] == ""  # has one more
 
 
 def test_what_is_left_out_is_said_and_sidecars_count_more_than_names(bids, caplog):

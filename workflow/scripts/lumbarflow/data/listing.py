@@ -115,7 +115,8 @@ def _pictures_of(
         has = {name: value for name, value in found.items() if name not in ("suffix", "extension")}
         if wanted and wanted.items() <= has.items() and entities.get("space", "orig") in ("orig", found["suffix"]):
             fit[wanted == has].append(path)
-    return next((paths for paths in (fit[True], fit[False]) if len(paths) == 1), [])
+    pictures = fit[True] or fit[False]
+    return pictures if len(pictures) == 1 else []
 
 
 def _sources(mask: Path) -> list[str]:
