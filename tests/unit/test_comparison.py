@@ -131,6 +131,17 @@ def test_intervals_are_of_what_is_reported_and_of_the_yardstick():
     assert len(unequal) > 5
 
 
+def test_counts_of_several_trainings_are_of_all_together():
+    """Two folds with other patients, one of them by two seeds."""
+    one = metrics_of(1)
+    two = one.assign(patient="other-" + one["patient"].astype(str), volume="other-" + one["volume"].astype(str))
+    runs = [("sound", "t1", SOUND, images, None) for images in (one, two, one)]
+    alone, together = (tables.table2(some, published.read("table2")) for some in (runs[:1], runs))
+    first, every = (frame[(frame["experiment"] == "sound") & (frame["class"] == "ivd")] for frame in (alone, together))
+    for name, times in (("images", 2), ("patients", 2), ("missed", 3), ("absent", 3), ("dice", 1)):
+        assert every[name].item() == pytest.approx(times * first[name].item()), name
+
+
 def test_an_ablation_is_paired():
     worse, better = metrics_of(1, 13, noise=0.06), metrics_of(1, 13, noise=0.03)
     runs = [("base", "t1", SOUND, worse), ("new", "t1", SOUND, better[better["patient"] > 0])]

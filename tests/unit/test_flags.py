@@ -27,7 +27,8 @@ def kinds(found):
 def test_no_flag_for_right_labels(labels):
     rows, _ = morphometry.measure(labels, SPACING)
     found = [*flags.of_levels(labels, SPACING), *flags.of_fragments(labels), *flags.of_border(rows)]
-    found += [*flags.of_training(SPACING, labels.shape, (75, 50), TRAINED), *flags.of_folds(0.05, math.nan)]
+    found += [*flags.of_training(SPACING, labels.shape, (75, 50), TRAINED), *flags.of_folds(math.nan)]
+    found += flags.of_doubt(0.05, 0.05)
     assert found == []
 
 
@@ -69,4 +70,6 @@ def test_a_scan_unlike_the_training(labels):
 
 
 def test_folds():
-    assert kinds(flags.of_folds(0.4, 0.6)) == ["unsure", "folds disagree"]
+    assert kinds(flags.of_folds(0.6)) == ["folds disagree"]
+    (flag,) = flags.of_doubt(0.4, 0.25)
+    assert flag.reason == "mean entropy 0.40 where structures are; at most 0.25 in the patients of its scores"

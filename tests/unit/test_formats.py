@@ -137,6 +137,23 @@ def test_voxels_that_begin_elsewhere(tmp_path):
     check(plain, {"surplus": True})
 
 
+def test_a_picture_is_a_slice_once_its_spacing_is_told(tmp_path):
+    shown = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(shown).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: a picture does not say how large .* \(spacing\)"):
+        volumes.read(tmp_path / "a.png")
+    found = volumes.read(tmp_path / "a.png", {"spacing": (0.6, 0.7, 4)})
+    np.testing.assert_array_equal(found.array, shown[None])  # as a radiologist sees it
+    assert found.spacing == (4, 0.7, 0.6)
+    assert found.geometry.orientation() == "PIL"
+    Image.new("RGB", (4, 3)).save(tmp_path / "colour.png")
+    with pytest.raises(DataError, match=r"colour\.png: expected a grey picture, found 3 channels"):
+        volumes.read(tmp_path / "colour.png", {"spacing": (1, 1, 1)})
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    with pytest.raises(DataError, match=r"cut\.png: cannot be read as a volume"):
+        volumes.read(tmp_path / "cut.png", {"spacing": (1, 1, 1)})
+
+
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha"])
 def test_one_time_point_is_a_volume_and_several_are_not(tmp_path, ending):
     image = sitk.GetImageFromArray(ARRAY.transpose(2, 1, 0)[None], isVector=False)

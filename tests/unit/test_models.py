@@ -17,6 +17,7 @@ RECIPE = {"size": [96, 72], "fit": "letterbox", "window": "volume", "percentiles
 ENDS = {"slice": [2, 3], "row": [1, 2], "column": [1, 2]}
 ABOUT = {
     **{"name": "sound-t2", "software": "lumbarflow 1", "sequences": ["t2"], "recipe": RECIPE, "views": 2},
+    "scores": {"entropy": 0.4},
     "trained_on": {"spacing_mm": ENDS, "extent_mm": ENDS, "grey": {"mean": [50, 60], "spread": [30, 40]}},
 }
 
@@ -97,13 +98,13 @@ def changed(made, *keys, value):
 @pytest.mark.parametrize(
     ("keys", "value", "words"),
     [
-        (("settings", "network", "name"), "os:system", "model.json.settings.network.name: 'os:system' is not one of"),
-        (("settings", "network", "name"), "attention", "attention"),
+        (("settings", "network", "name"), "os:system", r"its network.name is os:system, code that .*modules=\[os\]"),
+        (("settings", "network", "name"), "attention", "network.name: 'attention' is not known"),
         (("settings", "network", "options"), {"width": 10**6}, "1000000 is greater"),
         (("settings", "network", "options"), {"breadth": 1}, "'breadth' was unexpected"),
         (("settings", "network", "options"), {"width": 2}, "do not fit the network"),
         (("settings", "network", "image_size"), [10**6, 24], "is greater than the maximum"),
-        (("settings", "normalisation"), "mine:f", "normalisation: 'mine:f' is not one of"),
+        (("settings", "normalisation"), "mine:f", "its normalisation is mine:f, code that a package does not hold"),
         (("recipe", "percentiles"), ["0", 1], "percentiles.0: '0' is not of type 'number'"),
         (("views",), 99, "views: 99 is greater"),
         (("networks",), [], "networks"),
@@ -127,10 +128,14 @@ def test_a_package_without_test_case(made, tmp_path):
     assert zipfile.is_zipfile(tmp_path / "model.zip")
 
 
-def test_code_of_the_user_s_own_is_not_packaged(weights):
-    own = {**SETTINGS, "network": {**NETWORK, "name": "mine:net"}}
-    with pytest.raises(DataError, match="mine:net is a module of your own"):
-        models.make(ABOUT, [models.Trained("fold-0-seed-1", weights[0], own)], [], "float32")
+def test_code_of_the_user_s_own_is_named_by_the_user(weights, tmp_path):
+    own = {**SETTINGS, "normalisation": "lumbarflow.learning.normalisation:zscore"}
+    made = models.make(ABOUT, [models.Trained("fold-0-seed-1", weights[0], own)], [], "float32")
+    assert made[0]["needs"] == ["lumbarflow.learning.normalisation"]
+    package.write(tmp_path / "own.zip", *made)
+    with pytest.raises(DataError, match=r"modules=\[lumbarflow\.learning\.normalisation\]"):
+        models.load(tmp_path / "own.zip")
+    assert models.check(tmp_path / "own.zip", ["lumbarflow.learning.normalisation"])["dice"] == 1
 
 
 def test_ranges_of_a_training():

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from conftest import write_dicom
 
 from lumbarflow import DataError
-from lumbarflow.data.new_scans import Scan, find
+from lumbarflow.data.new_scans import Scan, find, spacing_of
 
 
 @pytest.fixture
@@ -33,6 +33,30 @@ def test_a_file_and_a_folder_of_any_names(image, tmp_path):
     assert list(found) == ["9_t2_SPACE", "10_t2", "visit-2-lumbar-spine-T1", "x"]
     assert found["9_t2_SPACE"].sequence == "t2_SPACE"
     assert found["x"] == Scan(str(tmp_path / "x.mhd"))
+
+
+def test_pictures_need_a_spacing(image, tmp_path):
+    sitk.WriteImage(sitk.Cast(image[:, :, 0], sitk.sitkUInt8), str(tmp_path / "anna.png"))
+    assert spacing_of("4, 0.6 0.6", "here") == (4, 0.6, 0.6)
+    assert find(tmp_path, (4, 0.6, 0.6)) == {"anna": Scan(str(tmp_path / "anna.png"), spacing=(4, 0.6, 0.6))}
+    sitk.WriteImage(image, str(tmp_path / "b.mha"))
+    assert list(find(tmp_path)) == ["b"]
+    assert find(tmp_path, (4, 0.6, 0.6))["b"].spacing == ()
+    with pytest.raises(DataError, match=r"anna\.png: a picture does not say"):
+        find(tmp_path / "anna.png")
+    sheet = tmp_path / "scans.csv"
+    sheet.write_text("volume,image,spacing\nanna,anna.png,4 0.5 0.5\nbert,b.mha,\n")
+    assert [scan.spacing for scan in find(sheet).values()] == [(4, 0.5, 0.5), ()]
+    for line, words in (
+        ("anna,anna.png,", "does not say how large"),
+        ("bert,b.mha,4 1 1", "says its own"),
+        ("anna,anna.png,1 1", "'1 1'; expected mm"),
+        ("anna,anna.png,1 0 1", "expected mm"),
+        ("anna,anna.png,1 x 1", "expected mm"),
+    ):
+        sheet.write_text(f"volume,image,spacing\n{line}\n")
+        with pytest.raises(DataError, match=words):
+            find(sheet)
 
 
 def test_a_dataset_s_masks_are_no_scans(image, tmp_path):

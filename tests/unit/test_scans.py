@@ -1,5 +1,6 @@
 """A scan is segmented as a test volume is; a network that knows greys alone stands for a trained one."""
 
+import json
 import math
 from dataclasses import asdict, dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from lumbarflow import CLASSES, DataError
+from lumbarflow.data.geometry import Geometry
 from lumbarflow.data.phantom import make_volume
 from lumbarflow.images import png, slices
 from lumbarflow.learning import prediction, scans, segmentation
@@ -47,6 +49,7 @@ def scan():
 def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, tmp_path):
     recipe = RECIPES[recipe]
     place = slices.place(scan.shape[1:], SPACING[1:], recipe["size"], recipe["fit"])
+    grid = Geometry((144, 176, len(scan)), SPACING[::-1], (0, 0, 0), (0, 0, 1, 1, 0, 0, 0, -1, 0))
     rows = []
     for index, (plane, window) in enumerate(
         zip(scan, slices.windows(scan, recipe["window"], recipe["percentiles"]), strict=True)
@@ -59,6 +62,7 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, tmp_
             "image_sha256": digest,
             "source_height": "176",
             "source_width": "144",
+            "geometry": json.dumps(asdict(grid)),
         }
         rows.append(row | {name: str(value) for name, value in asdict(place).items()})
     segmenter = segmentation.Segmenter(Network(), SETTINGS, recipe["size"], tmp_path, tmp_path)
@@ -73,6 +77,10 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, tmp_
     shown = shown[:, place.top : place.top + place.height, place.left : place.left + place.width]
     assert found.grey == pytest.approx((shown.mean(), shown.std()))
     assert math.isnan(found.dice)
+    # as sure as the workflow says of such a volume
+    entropy = segmenter.write_volume(rows, known, rows, views, smallest, tmp_path / "whole.mha")
+    assert found.doubt == (pytest.approx(entropy, rel=1e-5),)
+    assert 0 < entropy <= math.log(4)
 
 
 def test_networks_that_agree_and_that_do_not(scan):
@@ -94,6 +102,8 @@ def test_networks_that_agree_and_that_do_not(scan):
     apart = scans.segment(scan, SPACING, [model(recipe, 1, {}, one), model(recipe, 1, {}, two)])
     np.testing.assert_array_equal(apart.classes, other.classes)
     assert apart.dice == other.dice
+    assert apart.doubt == (*alone.doubt, *shifted.doubt)
+    assert other.doubt == (pytest.approx(np.mean(apart.doubt)),)
 
 
 def test_models_of_different_recipes_together(scan):

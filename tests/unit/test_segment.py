@@ -20,6 +20,7 @@ ENDS = {"slice": [2, 4], "row": [1, 2], "column": [1, 2]}
 EXTENTS = {"slice": [30, 60], "row": [200, 300], "column": [180, 300]}
 ABOUT = {
     "name": "sound-t2",
+    "scores": {"entropy": 0.4},
     "trained_on": {"spacing_mm": ENDS, "extent_mm": EXTENTS, "grey": {"mean": [40, 60], "spread": [30, 40]}},
 }
 MODEL = scans.Model(ABOUT, [None], "0" * 64)
@@ -32,7 +33,9 @@ def truth(monkeypatch):
 
     def know(array, spacing, models):
         assert array.shape == image.shape
-        return scans.Segmented(labels.lut(labelled), np.zeros(array.shape, np.float32), float("nan"), (50.0, 35.0))
+        return scans.Segmented(
+            labels.lut(labelled), np.zeros(array.shape, np.float32), (0.0,), float("nan"), (50.0, 35.0)
+        )
 
     monkeypatch.setattr(segment.scans, "segment", know)
     return image, labelled, grid

@@ -83,6 +83,12 @@ def test_parts_of_ones_own(workflow, tiny_config):
     assert png.read(pictures[0]).shape == (30, 22)  # padded by the network's own divisor to 32 x 24
     masks = [png.read(path) for path in (workflow.results / "labels/sound/canal").rglob("*.png")]
     assert set(np.unique(masks)) == {0, 2}
+    # a package of it names the module, and loads it only where the user names it too
+    workflow("results/models/own/t1.zip", "--configfile", tiny_config, config)
+    check = ("check_model", "--config", "model=results/models/own/t1.zip")
+    assert "own-t1: passed" in workflow(*check, "modules=[mine.parts]").stdout
+    refused = workflow(*check, check=False)
+    assert "its network.name is mine.parts:build, code that a package does not hold" in refused.stdout
     # an edit of the module reruns what uses it
     assert not re.findall(r"^rule (\w+):", workflow(*arguments, "--dry-run").stdout, re.M)
     (package / "parts.py").write_text(MODULE + "\n# changed\n")

@@ -28,6 +28,7 @@ rule package_model:
         about=get_packed(PACKED.output.about, trained=True),
         splits=get_packed(rules.split.output[0]),
         components=get_packed(rules.predict.output.components),
+        predictions=get_packed(rules.predict.output.table),
         metrics=get_packed(rules.evaluate.output.images),
         slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
         described=get_per_volume("results/volumes/{volume}.csv"),
@@ -75,6 +76,7 @@ rule check_model:
         mem_mb=grow(4000),
         runtime=grow(15),
     params:
-        code=get_code("check_model"),
+        code=source.digest("check_model", config["modules"]),
+        modules=config["modules"],
     script:
         "../scripts/check_model.py"

@@ -24,7 +24,8 @@ rule segment_scan:
         mem_mb=grow(3000),
         runtime=grow(15),
     params:
-        code=get_code("segment_scan"),
+        code=source.digest("segment_scan", config["modules"]),
+        modules=config["modules"],
         scan=lambda wildcards: asdict(PLAN.scans[wildcards.scan]),
         options={key: config[key] for key in ("lowest", "entropy", "viewer", "anonymous")},
     script:

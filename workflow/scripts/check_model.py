@@ -13,7 +13,7 @@ def main(snakemake):
     from lumbarflow.learning import models
 
     for path in snakemake.input:
-        found = models.check(path)
+        found = models.check(path, snakemake.params.modules)
         logging.getLogger(PROGRESS).info("%s: %s", path, models.verdict(found))
         if not found["passed"]:
             raise DataError(f"{path}: {models.verdict(found)}; do not use it on this machine")

@@ -31,7 +31,10 @@ def main(snakemake):
             **{"volumes": len(seen), "patients": len({row["patient"] for row in described})},
             "scanners": card.scanners(given.overview[0] if given.overview else None, list(seen)),
         },
-        "scores": {**card.scores(given.metrics, params.evaluation), "everyone": everyone},
+        "scores": {
+            **card.scores(given.metrics, params.evaluation),
+            **{"entropy": card.highest_entropy(given.predictions), "everyone": everyone},
+        },
     }
     about, members = models.make(about, trained, [*map(files.read_json, given.components)], params.about["weights"])
     members["CARD.md"] = card.text(about).encode()

@@ -16,7 +16,7 @@ def main(snakemake):
     name, scan = snakemake.wildcards.scan, Scan(**snakemake.params.scan)
     with files.replacing_folder(snakemake.output[0]) as folder:
         try:
-            result = segment.segment(scan, segment.load(snakemake.input.models))
+            result = segment.segment(scan, segment.load(snakemake.input.models, snakemake.params.modules))
         except DataError as error:
             logging.warning("%s: failed: %s", name, error)
             segment.write_failure(folder, name, str(error), software())

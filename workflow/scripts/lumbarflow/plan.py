@@ -89,6 +89,8 @@ class Plan:
                 chosen = [each] if key == "labels" else [each[key] for key in ("network", "loss", "normalisation")]
                 for module in settings.modules(chosen):
                     source.find(module, f"config.{key}.{name}")
+        for module in config["modules"]:
+            source.find(module, "config.modules")
         making = any(kind.search(target) for kind in (DOWNLOADING, LISTING, SCANNING) for target in targets)
         found = {} if making else find_volumes(config)
         wanted = {name: each for name, each in found.items() if each.sequence in config["sequences"]}
@@ -317,7 +319,8 @@ class Plan:
 
 
 def find_models(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """{sequence, or `` for any: paths of packages} that config.model names. Raises a DataError for a missing file."""
+    """{sequence, or `` for any: paths of packages} that config.model names, or else the model that comes with the
+    software. Raises a DataError for a missing file."""
     given = config["model"] if isinstance(config["model"], dict) else {"": config["model"]}
     found = {}
     for sequence, paths in given.items():
@@ -326,15 +329,15 @@ def find_models(config: Mapping[str, Any]) -> dict[str, list[str]]:
         for path in found[sequence]:
             if not os.path.isfile(path):
                 raise DataError(f"config.model: {path}: no such file; `snakemake package` writes results/models/")
-    return {sequence: paths for sequence, paths in found.items() if paths}
+    named = {sequence: paths for sequence, paths in found.items() if paths}
+    shipped = source.shipped_model()
+    return named or ({"": [shipped]} if shipped else {})
 
 
 def find_scans(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, Scan]:
     """{name: Scan} of config.scans. Raises a DataError that names the key or file, also where a target lacks them."""
     levels.check(config["lowest"])
     asked = [target for target in targets if SCANNING.search(target)]
-    if asked and not config["model"]:
-        raise DataError("config.model: no model given; add `--config model=FILE`, which `snakemake package` wrote")
     if any("check_model" not in target for target in asked) and not config["scans"]:
         raise DataError(
             "config.scans: no scans given; add `--config scans=PATH`: a scan, a folder of scans, or a sheet"
@@ -342,7 +345,8 @@ def find_scans(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, S
     if config["scans"] == "phantom":
         sequence = "t2_SPACE" if "t2_SPACE" in config["sequences"] else config["sequences"][0]
         return {f"new-{n}": Scan(f"{PHANTOM}/new/{n}.mha", sequence=sequence) for n in (1, 2)}
-    return new_scans.find(config["scans"]) if config["scans"] else {}
+    spacing = new_scans.spacing_of(str(config["spacing"]), "config.spacing")
+    return new_scans.find(config["scans"], spacing) if config["scans"] else {}
 
 
 def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:

@@ -18,6 +18,17 @@ from . import DataError
 SCRIPTS = Path(__file__).resolve().parents[1]
 
 
+def project(*names: str) -> Path:
+    """A file or folder of the project, such as config/labels: in the clone, or within the package if installed."""
+    installed = SCRIPTS / "lumbarflow" / "project"
+    return (installed if installed.is_dir() else SCRIPTS.parents[1]).joinpath(*names)
+
+
+def shipped_model() -> str:
+    """Path of the model that comes with the software; empty where there is none."""
+    return str(next(iter(sorted(project("models").glob("*.zip"))), ""))
+
+
 def _statements(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Dotted names that a file imports, split into their parts; `from a import b` gives a.b, which may or may not be
     a module. package: that of the file, for relative imports."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import DataError, files
+from .. import DataError, files, source
 from ..data import new_scans
 from ..job import software
 from . import levels, summary
@@ -41,15 +41,22 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     segmenting = commands.add_parser("segment", help="segment scans: a file, a folder, DICOM, BIDS, or a sheet")
     segmenting.add_argument("scans")
-    segmenting.add_argument("--model", action="append", required=True, metavar="FILE", help="several are averaged")
+    shipped = source.shipped_model()
+    segmenting.add_argument(
+        *("--model", "-m"), action="append", metavar="FILE", help=f"several are averaged; without it: {shipped}"
+    )
     segmenting.add_argument("--out", required=True, metavar="FOLDER")
+    segmenting.add_argument("--spacing", default="", metavar="MM", help="of .png: slice, row, column: '4 0.6 0.6'")
     segmenting.add_argument("--lowest", default="", metavar="LEVEL", help="what the lowest vertebra is called: L5")
     segmenting.add_argument("--entropy", action="store_true", help="also a map of where the networks are unsure")
     segmenting.add_argument("--viewer", action="store_true", help="also view.html, to scroll through the scan")
     segmenting.add_argument("--anonymous", action="store_true", help="no patient's data in DICOM segmentations")
     checking = commands.add_parser("check", help="whether a model segments its test case as when it was made")
-    checking.add_argument("model")
+    checking.add_argument("model", nargs="?", default=shipped)
     for each, run in ((segmenting, _segment), (checking, _check)):
+        each.add_argument(
+            *("--module", "-M"), action="append", default=[], help="a module of your own that a model may use"
+        )
         each.add_argument("--threads", type=int, default=os.cpu_count() or 1)
         each.set_defaults(run=run)
     return parser
@@ -61,23 +68,25 @@ def _check(asked: argparse.Namespace) -> bool:
     device.choose("cpu", asked.threads)
     from ..learning import models
 
-    found = models.check(asked.model)
+    found = models.check(asked.model, asked.module)
     print(models.verdict(found))
     return not found["passed"]
 
 
 def _segment(asked: argparse.Namespace) -> bool:
     levels.check(asked.lowest, "--lowest")
-    found = new_scans.find(asked.scans)
+    found = new_scans.find(asked.scans, new_scans.spacing_of(asked.spacing, "--spacing"))
     out = Path(asked.out)
     out.mkdir(parents=True, exist_ok=True)
+    if not asked.model:
+        print(f"No model is given: {source.shipped_model()} comes with the software; its card says what it is.")
     from ..learning import device
 
     device.choose("cpu", asked.threads)
     from . import segment
 
     models, options = (
-        segment.load(asked.model),
+        segment.load(asked.model or [source.shipped_model()], asked.module),
         segment.Options(asked.lowest, asked.entropy, asked.viewer, asked.anonymous),
     )
     for number, (name, scan) in enumerate(found.items(), 1):

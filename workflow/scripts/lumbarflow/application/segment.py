@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ def segment(scan: Scan, models: Sequence[Model]) -> Result:
     sagittal."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):
-        volume = volumes.read(scan.image, series=scan.series)
+        volume = volumes.read(scan.image, scan.override, scan.series)
         if (plane := survey.plane(volume)) != "sagittal":
             raise DataError(
                 f"{scan.image}: its slices are {plane} ({volume.geometry}); expected sagittal ones, which are all that "
@@ -91,8 +91,9 @@ def _flags(
     yield from flags.of_levels(labels, volume.spacing)
     for model in models:
         yield from flags.of_training(volume.spacing, volume.array.shape, found.grey, model.about["trained_on"])
-    inside = found.entropy[found.classes > 0]
-    yield from flags.of_folds(float(inside.mean()) if inside.size else 0.0, found.dice)
+    for model, doubt in zip(models, found.doubt, strict=True):
+        yield from flags.of_doubt(doubt, model.about["scores"]["entropy"])
+    yield from flags.of_folds(found.dice)
     yield from flags.of_fragments(labels)
     yield from flags.of_border(rows)
 
@@ -146,7 +147,8 @@ def asked(scan: Scan, models: Sequence[Model], options: Options) -> dict[str, An
     for path in dataset.parts(scan.image):
         digest.update(files.sha256(Path(path).read_bytes()).encode())
     return {
-        **{"sha256": digest.hexdigest(), "series": scan.series, "sequence": scan.sequence, "options": asdict(options)},
+        **{"sha256": digest.hexdigest(), "series": scan.series, "sequence": scan.sequence},
+        **{"spacing_mm": list(scan.spacing), "options": asdict(options)},
         "models": [{"name": model.about["name"], "sha256": model.sha256} for model in models],
     }
 
@@ -167,8 +169,8 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def load(paths: Sequence[str | Path]) -> list[Model]:
-    """The models of some packages. Raises DataError as models.load does, and for none."""
+def load(paths: Sequence[str | Path], modules: Collection[str] = ()) -> list[Model]:
+    """The models of some packages. Arguments and errors as of models.load; none is an error too."""
     if not paths:
         raise DataError("no model is named for this scan's sequence; name one, or the sequence in a sheet")
-    return [packages.load(path) for path in paths]
+    return [packages.load(path, modules) for path in paths]

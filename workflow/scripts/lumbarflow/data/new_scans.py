@@ -4,44 +4,54 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import DataError
 from . import tables
 from .dataset import EXTENSIONS, SIDECARS, VOLUME, counts, parse_name, stem, volume_key
 
 FILES = tuple(ending for ending in EXTENSIONS if ending != ".dcm")  # one of these holds a whole scan
+PICTURE = ".png"  # one slice, if told how large its pixels are
 SHEETS = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
 class Scan:
     """image: path of a file or of a folder of DICOM slices; series: which one of such a folder, if it holds several;
-    sequence: what it is, where something tells."""
+    sequence: what it is, where something tells; spacing: mm of slice, row and column of a .png, else none."""
 
     image: str
     series: str = ""
     sequence: str = ""
+    spacing: Sequence[float] = ()
+
+    @property
+    def override(self) -> dict[str, Any]:
+        """What volumes.read must be told: there, spacing is in the order of the stored axes."""
+        return {"spacing": tuple(self.spacing[::-1])} if self.spacing else {}
 
 
-def find(path: str | Path) -> dict[str, Scan]:
+def find(path: str | Path, spacing: Sequence[float] = ()) -> dict[str, Scan]:
     """{name: Scan} of the scans at a path, in natural order; names are of letters, digits, `_` and `-`.
 
     path: a volume; a folder with volumes, DICOM slices or both below it, SPIDER's masks/ apart; a BIDS dataset; or a
-    sheet with the columns volume and image and, if need be, sequence and series. Raises DataError, naming the path, if
-    there is nothing, or if two scans would have one name.
+    sheet with the columns volume and image and, if need be, sequence, series and spacing. spacing: mm of slice, row and
+    column of each .png among them; without it, pictures are no scans. Raises DataError, naming the path, if there is
+    nothing, or if two scans would have one name.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; `scans` names a scan, a folder of scans, or a sheet of them")
     if path.is_file() and path.name.lower().endswith(SHEETS):
-        return _listed(path)
+        return _listed(path, spacing)
     if path.is_file():
-        return {_name(path, path.parent): _scan(path)}
+        _check_told(path, spacing)
+        return {_name(path, path.parent): _scan(path, spacing)}
     found: dict[str, Scan] = {}
-    for name, scan in _bids(path) if (path / "dataset_description.json").is_file() else _below(path):
+    for name, scan in _bids(path) if (path / "dataset_description.json").is_file() else _below(path, spacing):
         if name in found:
             raise DataError(
                 f"{scan.image}: would be called {name!r}, as {found[name].image} is; rename one, or list both in a "
@@ -49,12 +59,14 @@ def find(path: str | Path) -> dict[str, Scan]:
             )
         found[name] = scan
     if not found:
-        raise DataError(f"{path}: holds no scans; expected volumes ({', '.join(FILES)}) or DICOM slices")
+        raise DataError(
+            f"{path}: holds no scans; expected volumes ({', '.join(FILES)}), DICOM slices, or {PICTURE} with `spacing`"
+        )
     return {name: found[name] for name in sorted(found, key=volume_key)}
 
 
-def _listed(path: Path) -> dict[str, Scan]:
-    """The scans of a sheet."""
+def _listed(path: Path, spacing: Sequence[float]) -> dict[str, Scan]:
+    """The scans of a sheet; spacing: of pictures for which it has none."""
     table = tables.read(path, ("volume", "image"))
     found: dict[str, Scan] = {}
     for line, row in zip(table.lines, table.rows, strict=True):
@@ -66,7 +78,12 @@ def _listed(path: Path) -> dict[str, Scan]:
         image = path.parent / row["image"]
         if not row["image"] or not image.exists():
             raise DataError(f"{where}: image {str(image)!r}: no such file or folder")
-        found[name] = Scan(str(image), row.get("series", ""), row.get("sequence", ""))
+        told = spacing_of(row.get("spacing", ""), f"{where}: spacing")
+        if told and not _is_picture(image):
+            raise DataError(f"{where}: spacing is for .png alone; {image} says its own (config.overrides of a dataset)")
+        _check_told(image, told or spacing)
+        mm = (told or spacing) if _is_picture(image) else ()
+        found[name] = Scan(str(image), row.get("series", ""), row.get("sequence", ""), mm)
     if not found:
         raise DataError(f"{path}: lists no scans; expected a line for each under volume, image")
     return found
@@ -78,19 +95,39 @@ def _bids(root: Path) -> Iterator[tuple[str, Scan]]:
     return ((row["volume"], Scan(row["image"])) for row in list_bids(root))
 
 
-def _below(root: Path) -> Iterator[tuple[str, Scan]]:
+def _is_picture(path: Path) -> bool:
+    return path.name.lower().endswith(PICTURE)
+
+
+def _check_told(path: Path, spacing: Sequence[float]) -> None:
+    if _is_picture(path) and not spacing:
+        raise DataError(f"{path}: a picture does not say how large its pixels are; add `spacing`, such as 4 0.6 0.6")
+
+
+def spacing_of(text: str, where: str) -> tuple[float, ...]:
+    """Three lengths in mm, such as `4 0.6 0.6`; none of an empty text. Raises DataError that names `where`."""
+    try:
+        found = tuple(map(float, text.replace(",", " ").split()))
+    except ValueError:
+        found = (0.0,)
+    if found and (len(found) != 3 or not all(0 < each < 100 for each in found)):
+        raise DataError(f"{where} is {text!r}; expected mm of slice, row and column, such as 4 0.6 0.6")
+    return found
+
+
+def _below(root: Path, spacing: Sequence[float]) -> Iterator[tuple[str, Scan]]:
     """The volumes, and the series of DICOM slices, below a folder."""
-    dicom = False
+    dicom, endings = False, (*FILES, PICTURE) if spacing else FILES
     for folder, below, files in os.walk(root):
         below[:] = sorted(name for name in below if counts(name))
         if "images" in below and "masks" in below:
             below.remove("masks")
         for name in sorted(filter(counts, files)):
             file = Path(folder, name)
-            if name.lower().endswith(FILES):
-                yield _name(file, root), _scan(file)
+            if name.lower().endswith(endings):
+                yield _name(file, root), _scan(file, spacing)
             else:
-                dicom = dicom or not name.lower().endswith((*SHEETS, *SIDECARS))
+                dicom = dicom or not name.lower().endswith((*SHEETS, *SIDECARS, PICTURE))
     if dicom:
         from .listing import list_dicom  # imports DICOM readers
 
@@ -98,18 +135,22 @@ def _below(root: Path) -> Iterator[tuple[str, Scan]]:
             yield row["volume"], Scan(row["image"], row["series"])
 
 
-def _scan(path: Path) -> Scan:
-    """A volume, with the sequence that a name such as 12_t2.mha tells."""
-    name = stem(path)
+def _scan(path: Path, spacing: Sequence[float]) -> Scan:
+    """A volume, with the sequence that a name such as 12_t2.mha tells, and, of a picture, its spacing."""
+    mm = tuple(spacing) if _is_picture(path) else ()
     try:
-        return Scan(str(path), sequence=parse_name(name)[1])
+        return Scan(str(path), sequence=parse_name(_stem(path))[1], spacing=mm)
     except DataError:
-        return Scan(str(path))
+        return Scan(str(path), spacing=mm)
+
+
+def _stem(path: Path) -> str:
+    return path.stem if _is_picture(path) else stem(path)
 
 
 def _name(path: Path, root: Path) -> str:
     """What a volume below a folder is called: its way there, with `-` for what cannot be part of a name."""
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", str(path.relative_to(root).with_name(stem(path)))).strip("-_")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", str(path.relative_to(root).with_name(_stem(path)))).strip("-_")
     if not name:
         raise DataError(f"{path}: has no letter or digit that a result could be named by; rename it")
     return name

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from .. import CLASSES, DataError
+from ..source import project
 
 Scheme = dict[str, Any]  # name, unknown, structures, and for each class its labels in order, [[first, last], ...]
 
@@ -23,7 +24,7 @@ ORDERS = ("spider", "upwards", "downwards", "none")
 UNKNOWN = ("error", "background")
 RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
 HIGHEST = 65535
-FOLDER = Path(__file__).resolve().parents[4] / "config" / "labels"  # the schemes that come with the workflow
+FOLDER = project("config", "labels")  # the schemes that come with the workflow
 # names in nnU-Net's dataset.json, in small letters, without separators and plural
 NAMES = {
     "background": ("background",),

@@ -31,7 +31,8 @@ class Volume:
 
 
 def read(path: str | Path, override: Mapping[str, Any] | None = None, series: str = "") -> Volume:
-    """Read a volume (.mha, .mhd, .nii, .nii.gz, .dcm, or a folder of DICOM slices) in canonical orientation.
+    """Read a volume (.mha, .mhd, .nii, .nii.gz, .dcm, a folder of DICOM slices, or, with its spacing under `override`,
+    a .png of one slice) in canonical orientation.
 
     override: values that replace those of the header, see Geometry.corrected, and `surplus`: allow bytes behind the
     voxels; series: which of several DICOM series. Returns a Volume; its array keeps the stored dtype. Raises DataError,
@@ -65,6 +66,10 @@ def _stored(path: str | Path, surplus: bool, series: str) -> Stored:
         from . import dicom
 
         return dicom.read(path, series)
+    if name.endswith(".png"):
+        from . import picture
+
+        return picture.read(path)
     if name.endswith((".nii", ".nii.gz")):
         from . import nifti
 

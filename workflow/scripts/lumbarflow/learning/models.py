@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from numpy.typing import NDArray
 
 from .. import CLASSES, DataError
 from ..data import phantom
 from ..files import sha256
 from ..images import png, slices
+from ..registry import module_of
 from . import package
 from .batches import slice_path
 from .networks import NETWORKS
@@ -51,9 +52,9 @@ SCHEMA = _object(
         "minItems": 1,
     },
     settings=_object(
-        normalisation={"enum": list(NORMALISATIONS.variants)},
+        normalisation={"type": "string"},
         network=_object(
-            name={"enum": list(NETWORKS.variants)},
+            name={"type": "string"},
             image_size=SIZE,
             resize={"enum": ["nearest", "linear", "area"]},
             options={"type": "object"},
@@ -68,6 +69,7 @@ SCHEMA = _object(
     ),
     views={"type": "integer", "minimum": 1, "maximum": 4},
     smallest={"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
+    scores=_object(entropy={"type": "number", "minimum": 0}),
     trained_on=_object(spacing_mm=_object(**ENDS), extent_mm=_object(**ENDS), grey=_object(mean=RANGE, spread=RANGE)),
     test=_object(spacing_mm={"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}),
 )
@@ -82,31 +84,44 @@ class Trained:
     settings: Mapping[str, Any]
 
 
-def load(path: str | Path) -> Model:
-    """Read a package and build its networks; no code of it is run. Raises DataError, naming the file and what does not
-    fit."""
+def load(path: str | Path, modules: Collection[str] = ()) -> Model:
+    """Read a package and build its networks; no code of it is run. modules: of the user's own, which it may name.
+
+    Raises DataError, naming the file and what does not fit.
+    """
     about, members = package.read(path)
-    _check(about, path)
+    _check(about, path, modules)
     return Model(about, _networks(about, members, path), sha256(Path(path).read_bytes()))
 
 
-def _check(about: Mapping[str, Any], path: str | Path) -> None:
-    """Raise DataError unless model.json holds what scans need."""
+def _check(about: Mapping[str, Any], path: str | Path, modules: Collection[str]) -> None:
+    """Raise DataError unless model.json holds what scans need, and names no code but ours and that of `modules`."""
     error = next(
         iter(sorted(Draft202012Validator(SCHEMA).iter_errors(about), key=lambda e: list(map(str, e.path)))), None
     )
     if error is None:
-        network = about["settings"]["network"]
-        schema = {
-            "properties": {
-                name: dict(each.schema) for name, each in NETWORKS.variants[network["name"]].options.items()
-            },
-            "additionalProperties": False,
-        }
-        error = next(Draft202012Validator(schema).iter_errors(network["options"]), None)
+        settings = about["settings"]
+        for registry, name in ((NETWORKS, settings["network"]["name"]), (NORMALISATIONS, settings["normalisation"])):
+            registry.check(name, f"{path}: {registry.key}")
+            module = module_of(name)
+            if module and module not in modules:
+                raise DataError(
+                    f"{path}: its {registry.key} is {name}, code that a package does not hold; install it, and, if you "
+                    f"trust it, name it: `modules=[{module}]` (lumbarflow: --module {module})"
+                )
+        error = _wrong_option(settings["network"])
     if error is not None:
         key = ".".join(["model.json", *map(str, error.absolute_path)])
         raise DataError(f"{path}: {key}: {error.message}; use the version that packaged it ({about.get('software')})")
+
+
+def _wrong_option(network: Mapping[str, Any]) -> ValidationError | None:
+    """What is wrong with the options of a network of ours."""
+    if network["name"] not in NETWORKS.variants:
+        return None
+    known = {name: dict(each.schema) for name, each in NETWORKS.variants[network["name"]].options.items()}
+    schema = {"properties": known, "additionalProperties": False}
+    return next(Draft202012Validator(schema).iter_errors(network["options"]), None)
 
 
 def _networks(about: Mapping[str, Any], members: Mapping[str, bytes], path: str | Path) -> list[keras.Model]:
@@ -135,19 +150,8 @@ def make(
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What package.write takes. about: model.json without networks, settings, smallest and test; smallest: {class: mm3}
     that each fold's prediction chose, of which the median is taken; dtype: of the stored weights, float32 or float16.
-
-    Raises DataError for networks or normalisations of the user's own, whose code no package holds.
     """
     settings = {key: trained[0].settings[key] for key in ("normalisation", "network")}
-    for key, name, known in (
-        ("network", settings["network"]["name"], NETWORKS),
-        ("normalisation", settings["normalisation"], NORMALISATIONS),
-    ):
-        if name not in known.variants:
-            raise DataError(
-                f"{about['name']}: its {key} {name} is a module of your own, which a package cannot hold; register it "
-                "in the library (CONTRIBUTING.md)"
-            )
     members, networks = {}, []
     for each in trained:
         member = f"networks/{each.name}.npy"
@@ -158,7 +162,8 @@ def make(
     whole = {**about, "classes": list(CLASSES), "networks": networks, "settings": settings, "smallest": medians}
     picture, spacing = test_picture(about["sequences"])
     whole["test"] = {"spacing_mm": spacing}
-    _check(whole, about["name"])
+    whole["needs"] = needed(whole)
+    _check(whole, about["name"], whole["needs"])
     mask = segment(picture[None], spacing, [Model(whole, _networks(whole, members, about["name"]))]).classes[0]
     for name, array in (("image", picture), ("mask", mask)):
         members[TEST[name]] = cv2.imencode(".png", array)[1].tobytes()
@@ -176,10 +181,16 @@ def test_picture(sequences: Sequence[str]) -> tuple[NDArray[np.uint8], list[floa
     )
 
 
-def check(path: str | Path) -> dict[str, Any]:
+def needed(about: Mapping[str, Any]) -> list[str]:
+    """Modules of the user's own whose code a model needs. about: what its model.json holds."""
+    names = (about["settings"]["network"]["name"], about["settings"]["normalisation"])
+    return list(dict.fromkeys(module for module in map(module_of, names) if module))
+
+
+def check(path: str | Path, modules: Collection[str] = ()) -> dict[str, Any]:
     """Segment the test case of a package; returns the model's name, the lowest Dice of a class with what was expected,
     and whether that is enough. Raises DataError as load does."""
-    model = load(path)
+    model = load(path, modules)
     _, members = package.read(path)
     picture, expected = (_decoded(members, TEST[name], path) for name in ("image", "mask"))
     found = segment(picture[None], model.about["test"]["spacing_mm"], [model]).classes[0]

@@ -71,6 +71,18 @@ def decide_half(p: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.where(p.max(-1) > 0.5, p.argmax(-1), NOTHING).astype(np.uint8)
 
 
+def entropy(p: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Entropy (nats) of class probabilities [..., 4]."""
+    return -(p * np.log(np.maximum(p, 1e-7))).sum(-1).astype(np.float32)
+
+
+def doubt(p: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Of class probabilities [..., 4], the sum of the entropy (nats) where a structure is most likely, and in how many
+    places that is: sums over planes give the mean of a volume."""
+    found = p.argmax(-1) > 0
+    return np.array([entropy(p)[found].sum(dtype=np.float64), found.sum()])
+
+
 def offsets(views: int) -> list[tuple[float, float]]:
     """Shifts (rows, columns), in pixels of the network grid, of views x views evenly interleaved grids. Together they
     sample a plane `views` times as finely in each direction."""

@@ -38,12 +38,14 @@ class Segmented:
     """What models say of a scan.
 
     classes: uint8 [slices, H, W] on the scan's own grid; entropy: of the networks' mean probabilities, float32 (nats)
-    [slices, H, W]; dice: the lowest mean over the foreground classes of the Dice between the masks of two networks, NaN
+    [slices, H, W]; doubt: for each model, the mean over its networks of their own mean entropy where they see
+    structures; dice: the lowest mean over the foreground classes of the Dice between the masks of two networks, NaN
     of one network; grey: mean and standard deviation of the pictures that the first model was shown.
     """
 
     classes: NDArray[np.uint8]
     entropy: NDArray[np.float32]
+    doubt: tuple[float, ...]
     dice: float
     grey: tuple[float, float]
 
@@ -93,6 +95,7 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
     count = sum(len(model.networks) for model in models)
     masks = np.empty((count, *array.shape), np.uint8)
     classes, entropy = np.empty(array.shape, np.uint8), np.empty(array.shape, np.float32)
+    doubts = np.zeros((count, 2))
     shown: list[NDArray[np.uint8]] = []
     for start in range(0, len(array), PLANES):
         part = slice(start, start + PLANES)
@@ -102,13 +105,16 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
         for number in range(len(canvases[0])):
             of_networks = [view.on_source(each, number) for view, each in said]
             masks[:, start + number] = [prediction.decide(p) for p in of_networks]
+            doubts += [prediction.doubt(p) for p in of_networks]
             p = _mean(of_networks)
             classes[start + number] = prediction.decide(p)
-            entropy[start + number] = -(p * np.log(np.maximum(p, 1e-7))).sum(-1)
+            entropy[start + number] = prediction.entropy(p)
     names = {name for model in models for name in model.about["smallest"]}
     smallest = {name: min(model.about["smallest"].get(name, 0) for model in models) for name in sorted(names)}
     cleaned = [prediction.clean(each, spacing, smallest) for each in (classes, *masks)]
-    return Segmented(cleaned[0], entropy, _agreement(cleaned[1:]), grey(shown, views[0].place))
+    of_models = np.split(doubts[:, 0] / np.maximum(doubts[:, 1], 1), np.cumsum([len(m.networks) for m in models])[:-1])
+    doubt = tuple(float(each.mean()) for each in of_models)
+    return Segmented(cleaned[0], entropy, doubt, _agreement(cleaned[1:]), grey(shown, views[0].place))
 
 
 def _views(

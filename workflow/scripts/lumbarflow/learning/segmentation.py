@@ -108,7 +108,7 @@ class Segmenter:
     ) -> list[dict[str, Any]]:
         """Segment split rows of one volume; write class masks on the network grid into the folder `pictures` and, on
         the source grid, the whole volume into the folder `whole`, or else single planes; return rows of
-        predictions.csv.
+        predictions.csv, in which `entropy` is that of the whole volume.
 
         table: the volume's slice table; views: as in on_source; smallest: as in write_volume.
         """
@@ -117,8 +117,9 @@ class Segmenter:
         of_index = {row["index"]: row for row in table}
         source = [of_index[row["index"]] for row in group]
         if whole:
-            self.write_volume(group, p, source, views, smallest, whole / f"{group[0]['volume']}.mha")
-            return rows
+            path = whole / f"{group[0]['volume']}.mha"
+            entropy = self.write_volume(group, p, source, views, smallest, path)
+            return [{**row, "entropy": entropy} for row in rows]
         digests = self.write_planes(group, p, source, views, pictures / "plane")
         return [{**row, "plane_sha256": digest} for row, digest in zip(rows, digests, strict=True)]
 
@@ -156,10 +157,14 @@ class Segmenter:
         views: int,
         smallest: Mapping[str, float],
         path: Path,
-    ) -> None:
+    ) -> float:
         """Write the class masks of a whole volume on its stored grid, without connected components
-        below `smallest` {class: mm3}. source: rows of the slice table, one for each row of the split; p: from
-        `segment`."""
-        planes = [prediction.decide(q) for q in self.on_source(group, source, views, p)]
+        below `smallest` {class: mm3}; return the mean entropy (nats) where structures are. source: rows of the slice
+        table, one for each row of the split; p: from `segment`."""
+        planes, doubt = [], np.zeros(2)
+        for q in self.on_source(group, source, views, p):
+            planes.append(prediction.decide(q))
+            doubt += prediction.doubt(q)
         geometry = Geometry(**json.loads(source[0]["geometry"]))
         writing.write(path, prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest), geometry)
+        return float(doubt[0] / max(doubt[1], 1))

@@ -15,7 +15,6 @@ FEWEST = 4  # levels that a lumbar scan shows at least
 JUMP = 1.6  # of the median distance between neighbouring discs
 FRAGMENT = 0.05  # of a structure: larger pieces apart from its main one are told
 BEYOND = 0.1  # how far outside of the range of the training, as a share of its ends, a scan may lie
-UNSURE = 0.25  # nats: mean entropy where structures are, of the mean of all folds
 AGREE = 0.85  # Dice between the masks of two folds, mean over the classes
 AXES = ("slice", "row", "column")
 
@@ -125,10 +124,15 @@ def of_border(rows: Sequence[Mapping[str, Any]]) -> Iterator[Flag]:
             yield Flag("border", f"{called(row['label'])}: {row['remark']}")
 
 
-def of_folds(entropy: float, dice: float) -> Iterator[Flag]:
-    """Folds that disagree. entropy: mean (nats), over the voxels of structures, of the entropy of the folds' mean
-    probabilities; dice: lowest mean Dice between two folds' masks, NaN with one fold."""
-    if entropy > UNSURE:
-        yield Flag("unsure", f"mean entropy {entropy:.2f} where structures are; usual below {UNSURE}")
+def of_doubt(entropy: float, highest: float) -> Iterator[Flag]:
+    """Networks less sure than of any patient that they were scored on. entropy: mean (nats) where structures are;
+    highest: of those patients."""
+    if entropy > highest:
+        reason = f"mean entropy {entropy:.2f} where structures are; at most {highest:.2f} in the patients of its scores"
+        yield Flag("unsure", reason)
+
+
+def of_folds(dice: float) -> Iterator[Flag]:
+    """Folds that disagree. dice: lowest mean Dice between two folds' masks, NaN with one fold."""
     if dice < AGREE:
         yield Flag("folds disagree", f"Dice {dice:.2f} between the masks of two folds; usual above {AGREE}")

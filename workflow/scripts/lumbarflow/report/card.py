@@ -43,6 +43,13 @@ def scores(metrics: Iterable[str | Path], settings: Mapping[str, Any]) -> dict[s
     return {"classes": classes, "patients": int(images["patient"].nunique()), "how": how(settings)}
 
 
+def highest_entropy(predictions: Iterable[str | Path]) -> float:
+    """The highest mean entropy (nats) of a volume that the networks were tested on. predictions: predictions.csv of all
+    folds and seeds."""
+    tables = [read_table(path) for path in predictions]
+    return round(float(max(table.loc[table["scored"], "entropy"].max() for table in tables)), 4)
+
+
 def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 4)
 
@@ -74,6 +81,7 @@ def text(about: Mapping[str, Any]) -> str:
     ]
     lines[-1] += " probabilities are the mean of theirs"
     lines += [f"- made by {about['software']}", f"- licence: {about['licence'] or 'not stated'}"]
+    lines += [f"- needs code that it does not hold: {module}" for module in about["needs"]]
     lines += ["", "## What it was trained on", "", f"- {seen}; {about['data'] or 'origin not stated'}"]
     lines += [f"- {_range(data['spacing_mm'])} mm a voxel (slice, row, column)"]
     lines += [f"- {_range(data['extent_mm'])} mm in all (left to right, head to foot, front to back)"]

@@ -15,6 +15,7 @@ from .tables import FOREGROUND
 
 MEAN = "mean of the three"
 NAMES = {"vertebrae": "vertebrae", "spinal_canal": "canal", "ivd": "discs"}
+LEARNT = 0.1  # mean Dice below which a network has learnt nothing
 CAUTIONS = (
     "A Dice from slices whose neighbours were in training says nothing of new patients.",
     "Numbers on different test slices, grids or units do not rank anything; only the columns by one yardstick do.",
@@ -44,6 +45,12 @@ def lines(tables: Mapping[str, pd.DataFrame], data: str, sequence: str) -> list[
             f"The paper prints a Dice of {_number(row['paper']['reported dice'])}. On these data, {rungs[0]} reports "
             f"{_number(first['reported dice'])}; by one yardstick (source grid, exact labels, mean over patients) its "
             f"network reaches {_number(first['dice'])}."
+        )
+    nothing = [name for name in rungs if not row[name]["dice"] > LEARNT]
+    if nothing:
+        found.append(
+            f"{', '.join(nothing)} found next to nothing (Dice at most {LEARNT}): a training that is too short, or "
+            "data that it cannot read, and no ground for any comparison below."
         )
     found += _leak(of_sequence["leakage"], rungs[0])
     steps = [

@@ -211,19 +211,35 @@ def _class_rows(
     return [*rows, _mean_of_classes(rows)]
 
 
+def _counted(runs: Iterable[Run], experiment: str, sequence: str) -> tuple[int, int]:
+    """How many different images and patients the trainings of an experiment were tested on."""
+    frames = [
+        images[images["grid"] == how["grid"]] for e, s, how, images, _ in runs if (e, s) == (experiment, sequence)
+    ]
+    tested = pd.concat([frame[["patient", "volume", "index"]] for frame in frames]).drop_duplicates()
+    return len(tested), tested["patient"].nunique()
+
+
 def table2(runs: Iterable[Run], published: pd.DataFrame) -> pd.DataFrame:
     """Table 2: sequence x class x seven metrics for each experiment, the paper's rows first; then means of classes.
 
     runs: [(experiment, sequence, evaluation settings, metrics, stack)]. Where an experiment has several folds or
-    seeds, its rows are their means, and columns `sd` hold the standard deviations.
+    seeds, its rows are their means, and columns `sd` hold the standard deviations; images, patients, missed and absent
+    are of all of them together, an image or patient once.
     """
     printed = published.assign(experiment="paper", how="as printed").to_dict("records")
     of_sequence = {row["sequence"]: [r for r in printed if r["sequence"] == row["sequence"]] for row in printed}
+    runs = list(runs)
     frame = pd.DataFrame([row for run in runs for row in _class_rows(*run)])
     keys = ["sequence", "class", "experiment", "how"]
     grouped = frame.groupby(keys, sort=False)
     ours = grouped.agg("mean").assign(trainings=grouped.size()).reset_index()
     several = int(ours["trainings"].max()) > 1
+    together = {key: _counted(runs, *key) for key in {(run[0], run[1]) for run in runs}}
+    of_row = [together[key] for key in zip(ours["experiment"], ours["sequence"], strict=True)]
+    ours["images"], ours["patients"] = zip(*of_row, strict=True)
+    for name in ("missed", "absent"):
+        ours[name] = grouped[name].sum().to_numpy()
     if several:
         spread = grouped[list(METRICS)].std().add_suffix(" sd").reset_index(drop=True)
         ours = pd.concat([ours, spread], axis=1)
