@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import truth
 import yaml
 from conftest import ROOT
 
@@ -192,6 +193,12 @@ def test_structures_of_predicted_volumes(tiny_run):
         assert value <= 0.05 if is_distance else value >= 0.98, row
 
 
+def test_the_truth_as_prediction_is_perfect_in_every_table(tiny_run, tiny_config, tmp_path):
+    workflow = tiny_run.copy(tmp_path)
+    recipes = {"released": ("released", "apta"), "sound": ("sound", "lut")}
+    truth.check(workflow, ("--configfile", tiny_config), workflow.results / "phantom", recipes, ("t1", "t2_SPACE"))
+
+
 def test_splits_are_what_they_are_called(tiny_run):
     sides, slices = {}, {}
     for sequence in ("t1", "t2_SPACE"):
@@ -319,3 +326,8 @@ def test_real_volumes(real_data, tiny_config, workflow, number, run, epochs):
             kept = rows(workflow.results / f"manifests/{path}/t2_SPACE.csv")
             assert {row["reason"] for row in kept} <= reasons
             assert sum(row["kept"] == "true" for row in kept) > 30
+    # the truth as prediction, of real structures
+    recipes = {"released": ("released", "apta"), "sound": ("sound", "lut")}
+    arguments = ("--configfile", tiny_config, larger, "--config", f"root={root}")
+    chosen = {name: recipes[name] for name in run if name in recipes}
+    truth.check(workflow, arguments, root, chosen, ["t2_SPACE"], empty=["subgroups"] + ["ablation"] * (len(run) == 1))
