@@ -130,12 +130,11 @@ def test_new_scans_fail_alone_and_are_tried_again(packed, scans, tested):
 @pytest.mark.parametrize(
     ("target", "settings", "words"),
     [
-        ("segment", (), "config.model: no model given"),
+        ("segment", (), "config.scans: no scans given"),
         ("segment", ("model=here.zip",), "config.model: .*here.zip: no such file"),
         ("segment", ("model=model.zip",), "config.scans: no scans given"),
         ("segment", ("model=model.zip", "scans=nowhere"), "nowhere: no such file or folder"),
         ("segment", ("model=model.zip", "scans=phantom", "lowest=l5"), "config.lowest: 'l5' is no vertebra"),
-        ("check_model", (), "config.model: no model given"),
         ("check_model", ("model=model.zip",), "model.zip: is no sound zip archive"),
     ],
 )

@@ -40,7 +40,7 @@ except DataError as error:
     logger.error(f"Error: {error}")
     sys.exit(1)
 
-if not config["model"] and any("segment" in target or "check_model" in target for target in TARGETS):
+if PLAN.models and not config["model"] and any("segment" in target or "check_model" in target for target in TARGETS):
     logger.info(f"No model is given: {PLAN.models['']} comes with the software; models/README.md says what it is.")
 EXPERIMENTS = PLAN.experiments
 VOLUMES = PLAN.sources

@@ -218,7 +218,9 @@ def measure(
         mask = Mask.of(labels, voxels[CANAL_LABEL], lengths, sigma=0)  # smoothed, its round section would shrink
         _measure_parts(parts, of, canal, mask, np.asarray(image) if image is not None else None)
     for number in of.keys() - {CANAL_LABEL, *(part.label for part in parts)}:
-        why = "nothing of it in front of the canal" if CANAL_LABEL in voxels else "no canal to tell its front by"
+        why = "no canal to tell its front by"
+        if CANAL_LABEL in voxels:
+            why = "nothing of it lies in front of the canal, so one of the two is segmented wrongly"
         of[number]["remark"] = f"not measured: {why}"
     measured = [part.label for part in parts]
     others = [number for number in of if number not in measured]

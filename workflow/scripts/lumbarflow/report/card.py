@@ -99,6 +99,7 @@ def text(about: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(_cell(values[metric]) for metric in METRICS) + " |")
     lines += ["", "In brackets: 95% intervals over patients, where there are at least 6."]
     lines += ["", "## What not to use it for", "", *(f"- {line}" for line in NEVER)]
+    lines += [f"- Of sequences it has seen {', '.join(about['sequences'])} alone; others can be segmented wrongly."]
     return "\n".join(lines) + "\n"
 
 
