@@ -20,6 +20,8 @@ rule predict:
         "results/logs/predict/<test>.log",
     benchmark:
         "results/benchmarks/predict/<test>.tsv"
+    wildcard_constraints:
+        experiment=LEARNT,
     conda:
         "../../envs/train-cpu.yaml"
     threads: 4
@@ -46,6 +48,8 @@ rule structures:
         "results/logs/structures/<test>.log",
     benchmark:
         "results/benchmarks/structures/<test>.tsv"
+    wildcard_constraints:
+        experiment=LEARNT,
     conda:
         "../../envs/base.yaml"
     threads: 1

@@ -43,6 +43,8 @@ except DataError as error:
 if PLAN.models and not config["model"] and any("segment" in target or "check_model" in target for target in TARGETS):
     logger.info(f"No model is given: {PLAN.models['']} comes with the software; models/README.md says what it is.")
 EXPERIMENTS = PLAN.experiments
+# as wildcards: experiments that have a network, and those that score predictions of another program
+LEARNT, IMPORTED = ("|".join(n for n in EXPERIMENTS if PLAN.imports(n) == each) or "(?!)" for each in (False, True))
 VOLUMES = PLAN.sources
 for sequence in [s for s in config["sequences"] if VOLUMES and s not in PLAN.sequences]:
     logger.info(
@@ -57,5 +59,10 @@ for sequence in PLAN.left_out:
     logger.info(f"Sequence {sequence}: in the dataset, but not in config.sequences; left out.")
 for kind in schemes.lacking(PLAN.scheme) if PLAN.scheme else []:
     logger.info(f"The label scheme {PLAN.scheme['name']} has no {kind}: tables will have no value for this class.")
+for name, scheme in PLAN.predicted_as.items():
+    for kind in schemes.lacking(scheme) if scheme else []:
+        logger.info(f"Experiment {name}: its label scheme has no {kind}, for which it scores 0.")
+    for sequence in [s for s in PLAN.sequences if all(run.sequence != s for run in PLAN.runs_of(name))]:
+        logger.info(f"Experiment {name}: no predictions of sequence {sequence}; left out.")
 if not config["baseline"]:
     logger.info("The baseline is not among the experiments that are run: the ablation table will have no rows.")

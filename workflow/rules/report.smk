@@ -33,7 +33,7 @@ rule make_tables:
         structures=get_each(rules.evaluate.output.structures, PLAN.runs),
         ceiling=expand(rules.ceiling.output, volume=PLAN.volumes),
         about=get_each(rules.train.output.about, PLAN.trainings),
-        copied=get_each(rules.leakage.output.images, PLAN.runs),
+        copied=get_each(rules.leakage.output.images, PLAN.learnt),
         manifests=get_each(rules.manifest.output[0], PLAN.manifests),
     output:
         expand("results/tables/{table}.{ending}", table=TABLES, ending=["csv", "md", "tex"]),
@@ -81,7 +81,7 @@ rule make_tables:
         code=get_code("make_tables"),
         experiments=list(PLAN.manifests.values()),
         evaluation={name: settings["evaluation"] for name, settings in EXPERIMENTS.items()},
-        trains={name: PLAN.trains(name) for name in EXPERIMENTS},
+        trains={name: PLAN.trains(name) for name in EXPERIMENTS if not PLAN.imports(name)},
     script:
         "../scripts/make_tables.py"
 
@@ -228,6 +228,8 @@ rule draw_run:
         "results/logs/draw_run/<run>.log",
     benchmark:
         "results/benchmarks/draw_run/<run>.tsv"
+    wildcard_constraints:
+        experiment=LEARNT,
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -236,9 +238,26 @@ rule draw_run:
         runtime=grow(30),
     params:
         code=get_code("draw_run"),
+        network=lookup("{experiment}/network", within=EXPERIMENTS),
+        validation=lookup("{experiment}/split/validation", within=EXPERIMENTS),
         canvas_size=lambda wildcards: get_slice_recipe(wildcards)["size"],
     script:
         "../scripts/draw_run.py"
+
+
+use rule draw_run as draw_imported with:
+    input:
+        split="results/experiments/<run>/split.csv",
+        images="results/experiments/<run>/metrics.csv",
+        predictions="results/experiments/<run>/predictions.csv",
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
+    output:
+        overlays=rules.draw_run.output.overlays,
+        structures=rules.draw_run.output.structures,
+        extremes=rules.draw_run.output.extremes,
+    wildcard_constraints:
+        experiment=IMPORTED,
 
 
 rule draw_network:
@@ -346,7 +365,8 @@ rule figures:
     """All figures, and the first page."""
     input:
         rules.findings.output,
-        get_each(rules.draw_run.output.curves[0], PLAN.runs),
+        get_each(rules.draw_run.output.curves[0], PLAN.learnt),
+        get_each(rules.draw_run.output.overlays[0], PLAN.runs),
         get_each(rules.contact_sheet.output[0], PLAN.sheets),
         get_each(rules.fidelity.output.figure[0], PLAN.repairs),
         get_each(rules.draw_data.output.masks[0], PLAN.manifests),

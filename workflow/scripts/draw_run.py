@@ -9,13 +9,15 @@ def main(snakemake):
     from lumbarflow import files
     from lumbarflow.report import figures, frames, pictures
 
-    about, names = files.read_json(snakemake.input.about), snakemake.wildcards
+    names, network = snakemake.wildcards, snakemake.params.network
     stems = {name: Path(paths[0]).with_suffix("") for name, paths in snakemake.output.items()}
-    network, split = about["settings"]["network"], about["settings"]["split"]
     name = f"{names.experiment}, {names.sequence}, fold {names.fold}"
-    validation = "validation (= test!)" if split["validation"] == "test" else "validation"
-    figure = figures.curves(frames.read_table(snakemake.input.history), about["best_epoch"], name, validation)
-    figures.save(figure, stems["curves"])
+    if "curves" in stems:  # another program has none
+        best = files.read_json(snakemake.input.about)["best_epoch"]
+        validation = "validation (= test!)" if snakemake.params.validation == "test" else "validation"
+        figures.save(
+            figures.curves(frames.read_table(snakemake.input.history), best, name, validation), stems["curves"]
+        )
 
     (height, width), canvas = network["image_size"], snakemake.params.canvas_size
     aspect = canvas[0] / canvas[1] * width / height

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import DataError, settings, source
 from .application import levels
-from .data import dataset, new_scans, schemes
+from .data import dataset, new_scans, predictions, schemes
 from .data.dataset import Source
 from .data.new_scans import Scan
 from .learning import splits
@@ -24,6 +24,7 @@ LISTING = re.compile(r"(^|_)sheet$|(^|/)results/sheet\.csv$")
 # rules for new scans, or their outputs: they need no dataset
 SCANNING = re.compile(r"(^|_)(segment|check_model)$|(^|/)results/segmentations/")
 PHANTOM = "results/phantom"  # the built-in dataset is made here, never in a folder of the user
+PROGRAMS = "results/programs"  # label volumes that other programs predict, run by rules of this workflow
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Plan:
     unlabelled: those without a mask, which are only looked at; left_out: the sequences of the dataset that are not
     wanted; scheme: what the masks' labels mean, None: they are SPIDER's; scans: {name: Scan} to be segmented; models:
     {sequence, or `` for any: absolute paths of the packages to do it by}, absolute so that Snakemake takes none for a
-    result of this run."""
+    result of this run; predicted: {experiment: {volume: path}} of those that score predictions of another program."""
 
     config: Mapping[str, Any]
     experiments: Mapping[str, Mapping[str, Any]]
@@ -76,6 +77,7 @@ class Plan:
     scheme: schemes.Scheme | None = None
     scans: Mapping[str, Scan] = field(default_factory=dict)
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    predicted: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def make(cls, config: Mapping[str, Any], schemas: Path, targets: Iterable[str] = ()) -> Plan:
@@ -105,10 +107,12 @@ class Plan:
             )
         scheme = schemes.load(config["scheme"], config["unknown_labels"])
         models, scans = find_models(config), find_scans(config, targets)
-        plan = cls(config, experiments, labelled, unlabelled, left_out, scheme, scans, models)
+        predicted = find_predictions(experiments, labelled)
+        plan = cls(config, experiments, labelled, unlabelled, left_out, scheme, scans, models, predicted)
         if plan.makes_phantom and config["scheme"] != "spider":
             raise DataError(f"config.scheme: the phantom's labels are SPIDER's, not {config['scheme']!r}; use spider")
         plan._check_patients()
+        plan._check_predictions()
         plan._check_packages()
         return plan
 
@@ -124,29 +128,84 @@ class Plan:
 
     def _check_patients(self) -> None:
         """Raise a DataError where a split by patients leaves a training without a subset that it needs."""
-        official = None
         for run in self.runs:
             split = self.experiments[run.experiment]["split"]
-            how = {key: split[key] for key in ("kind", "n_folds", "validation")}
-            key = f"config.experiments.{run.experiment}.split"
-            if how["kind"] == "slice":
-                continue  # how many slices there are shows once they are made
-            if how["kind"] == "official":
-                if self.makes_phantom or not os.path.isfile(self.overview):
-                    continue  # the phantom's is yet to be made; of a dataset, rule split names the missing file
-                official = official or splits.read_official(self.overview)
-            try:
-                sides = splits.sides(**how, seed=None, fold=run.fold, patients=self.patients, official=official)
-            except DataError as error:
-                raise DataError(f"{key}.kind: {self.overview}: {error}") from None
+            sides = self._sides(run, None)
+            if sides is None:
+                continue
             of_sequence = [p for p, sequences in self.patients.items() if run.sequence in (*sequences, "all")]
-            missing = set(splits.needed(how["validation"])) - {sides[patient] for patient in of_sequence}
+            missing = set(splits.needed(split["validation"])) - {sides[patient] for patient in of_sequence}
             if missing:
                 raise DataError(
-                    f"{key}: kind {how['kind']} with n_folds {how['n_folds']} leaves fold {run.fold} of {run.sequence} "
-                    f"no patient for {' and '.join(sorted(missing))}; it has {len(of_sequence)}; lower n_folds, add "
-                    "patients, or choose another kind"
+                    f"config.experiments.{run.experiment}.split: kind {split['kind']} with n_folds {split['n_folds']} "
+                    f"leaves fold {run.fold} of {run.sequence} no patient for {' and '.join(sorted(missing))}; it has "
+                    f"{len(of_sequence)}; lower n_folds, add patients, or choose another kind"
                 )
+
+    def _check_predictions(self) -> None:
+        """Raise a DataError that lists test volumes without a prediction."""
+        for name, given in self.predicted.items():
+            wanted = [volume for run in self.runs_of(name) for volume in self.tested(run)]
+            predictions.check(wanted, given, f"config.experiments.{name}.predictions")
+
+    @cached_property
+    def _official(self) -> dict[str, str]:
+        return splits.read_official(self.overview)
+
+    def _sides(self, run: Run, seed: int | None) -> dict[str, str] | None:
+        """{patient: subset} of a run's split by patients; seed None: only how many patients are where is right. None
+        for a split of slices, since how many there are shows once they are made, and for an official one while the
+        list of its patients is yet to be made."""
+        split = self.experiments[run.experiment]["split"]
+        if split["kind"] == "slice":
+            return None
+        official = None
+        if split["kind"] == "official":
+            if self.makes_phantom or not os.path.isfile(self.overview):
+                return None  # of a dataset, rule split names the missing file
+            official = self._official
+        how = {key: split[key] for key in ("kind", "n_folds", "validation")}
+        try:
+            return splits.sides(**how, seed=seed, fold=run.fold, patients=self.patients, official=official)
+        except DataError as error:
+            raise DataError(f"config.experiments.{run.experiment}.split.kind: {self.overview}: {error}") from None
+
+    def tested(self, run: Run) -> list[str]:
+        """Names of the test volumes of a run, as far as its split can be told before the run."""
+        sides = self._sides(run, self.experiments[run.experiment]["split"]["seed"])
+        return [name for name in self.volumes_of(run.sequence) if sides and sides[self.volumes[name].patient] == "test"]
+
+    def predictions_of(self, **run: Any) -> dict[str, str]:
+        """{volume: path} of the predictions that a run scores; none of a program that is yet to run. run: the values of
+        its fields, as text."""
+        given = self.predicted.get(run["experiment"], {})
+        tested = self.tested(Run(**{**run, "fold": int(run["fold"])}))
+        names = tested or [name for name in self.volumes_of(run["sequence"]) if name in given]
+        return {name: given[name] for name in names if given}
+
+    def prediction_files(self, **run: Any) -> list[str]:
+        """The files of these predictions, or the folder that a program will write."""
+        program = self.experiments[run["experiment"]].get("program")
+        if program:
+            return [f"{PROGRAMS}/{program}/{run['sequence']}/fold-{run['fold']}"]
+        return [file for path in self.predictions_of(**run).values() for file in dataset.parts(path)]
+
+    @cached_property
+    def predicted_as(self) -> dict[str, schemes.Scheme | None]:
+        """{experiment: label scheme of its predictions}, None: SPIDER's."""
+        return {
+            name: schemes.load(
+                each.get("labels_as", "spider"),
+                self.config["unknown_labels"],
+                f"config.experiments.{name}.labels_as",
+            )
+            for name, each in self.experiments.items()
+            if self.imports(name)
+        }
+
+    def imports(self, experiment: str) -> bool:
+        """Whether an experiment scores predictions of another program, so that it has no network."""
+        return settings.is_imported(self.experiments[experiment])
 
     @cached_property
     def sequences(self) -> list[str]:
@@ -232,14 +291,25 @@ class Plan:
 
     @cached_property
     def runs(self) -> list[Run]:
-        """Every training: experiments, sequences, folds, seeds, in this order."""
+        """Every training, or import of predictions: experiments, sequences, folds, seeds, in this order."""
         return [
             Run(name, sequence, fold, seed)
             for name, experiment in self.experiments.items()
-            for sequence in (["all"] if experiment["train_on"] == "all" else self.sequences)
+            for sequence in (["all"] if experiment["train_on"] == "all" else self._sequences_of(name))
             for fold in experiment["folds"]
             for seed in experiment["seeds"]
         ]
+
+    def _sequences_of(self, experiment: str) -> list[str]:
+        """The sequences; of predictions those that there are any of."""
+        predicted = self.predicted.get(experiment)
+        found = {self.volumes[name].sequence for name in predicted or ()}
+        return [sequence for sequence in self.sequences if predicted is None or sequence in found]
+
+    @cached_property
+    def learnt(self) -> list[Run]:
+        """The runs that have a network, of their own or of another experiment."""
+        return [run for run in self.runs if not self.imports(run.experiment)]
 
     def runs_of(self, experiment: str) -> list[Run]:
         """The runs of one experiment."""
@@ -248,7 +318,7 @@ class Plan:
     @cached_property
     def trainings(self) -> list[Run]:
         """The runs that train a network of their own."""
-        return [run for run in self.runs if self.trains(run.experiment) == run.experiment]
+        return [run for run in self.learnt if self.trains(run.experiment) == run.experiment]
 
     def trains(self, experiment: str) -> str:
         """Name of the experiment that trains the networks of another one, or its own."""
@@ -263,7 +333,7 @@ class Plan:
         """{(experiment, sequence): its runs} of what can be packaged: a network that saw slices of all patients has no
         score that says how well it segments others."""
         found: dict[tuple[str, str], list[Run]] = {}
-        for run in self.runs:
+        for run in self.learnt:
             if self.experiments[run.experiment]["split"]["kind"] != "slice":
                 found.setdefault((run.experiment, run.sequence), []).append(run)
         return found
@@ -332,6 +402,17 @@ def find_models(config: Mapping[str, Any]) -> dict[str, list[str]]:
     named = {sequence: paths for sequence, paths in found.items() if paths}
     shipped = source.shipped_model()
     return named or ({"": [shipped]} if shipped else {})
+
+
+def find_predictions(
+    experiments: Mapping[str, Mapping[str, Any]], volumes: Mapping[str, Source]
+) -> dict[str, dict[str, str]]:
+    """{experiment: {volume: path}} of the experiments that name predictions. Raises a DataError that names the key."""
+    return {
+        name: predictions.find(each["predictions"], volumes, f"config.experiments.{name}.predictions")
+        for name, each in experiments.items()
+        if volumes and "predictions" in each
+    }
 
 
 def find_scans(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, Scan]:

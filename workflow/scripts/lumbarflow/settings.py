@@ -146,7 +146,10 @@ def experiment(config: Mapping[str, Any], name: str, seen: tuple[str, ...] = ())
     if name in seen:
         raise DataError(f"config.experiments.{name}: is its own base: {' -> '.join([*seen, name])}")
     own = experiments[name] or {}
-    base = experiment(config, own["base"], (*seen, name)) if own.get("base") else {}
+    parent = own.get("base") or own.get("split_of")
+    base = experiment(config, parent, (*seen, name)) if parent else {}
+    if own.get("split_of"):  # one set of predictions, of any sequences
+        base = {**base, "seeds": base["seeds"][:1], "networks_of": "", "train_on": "each", "cross_test": []}
     return merge(_inherited(base, own), {key: value for key, value in own.items() if key != "base"})
 
 
@@ -266,6 +269,39 @@ def _check_networks(key: str, settings: Mapping[str, Any], config: Mapping[str, 
             )
 
 
+# What an experiment of predictions may say; what it says of training would have no effect.
+IMPORTED = ("predictions", "program", "labels_as", "split_of", "folds", "evaluation")
+
+
+def is_imported(settings: Mapping[str, Any]) -> bool:
+    """Whether an experiment scores label volumes that another program predicted."""
+    return "predictions" in settings or "program" in settings
+
+
+def _check_imported(key: str, own: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Check an experiment of predictions; own: what it says itself."""
+    if not is_imported(settings):
+        for name in ("split_of", "labels_as"):
+            if name in settings:
+                raise DataError(f"{key}.{name}: is for predictions of another program; name these by `predictions`")
+        return
+    if "split_of" not in settings:
+        raise DataError(f"{key}.split_of: is missing; it names the experiment on whose test patients to score")
+    if "predictions" in settings and "program" in settings:
+        raise DataError(f"{key}: has both predictions and program; keep one")
+    for name in own:
+        if name not in IMPORTED:
+            raise DataError(
+                f"{key}.{name}: has no effect on predictions of another program; take it away (an experiment of "
+                f"predictions has {', '.join(IMPORTED)})"
+            )
+    if settings["split"]["kind"] == "slice":
+        raise DataError(
+            f"{key}.split_of: {settings['split_of']} splits slices, so that no whole volume is a test volume; name an "
+            "experiment with a split by patients"
+        )
+
+
 def _check_evaluation(key: str, evaluation: Mapping[str, Any]) -> None:
     """Refuse metrics that no grid has."""
     if evaluation["surface"] == "stack" and evaluation["elements"] == "area":
@@ -329,6 +365,7 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             f"validation; use at least {least}"
         )
     _check_evaluation(key, settings["evaluation"])
+    _check_imported(key, config["experiments"][key.rpartition(".")[2]] or {}, settings)
     _check_networks(key, settings, config)
 
 

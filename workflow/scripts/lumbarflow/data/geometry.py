@@ -124,30 +124,36 @@ class Geometry:
             index[:, stored] = (far != flipped) * (self.size[stored] - 1)
         return np.array(self.origin) + (index * np.array(self.spacing)) @ np.array(self.direction).reshape(3, 3).T
 
+    def steps(self) -> NDArray[np.float64]:
+        """Displacement (mm) from a voxel to the next along each canonical axis, as columns [3, 3]."""
+        cosines = np.array(self.direction).reshape(3, 3) * np.array(self.spacing)
+        return np.stack([cosines[:, stored] * (-1 if flipped else 1) for stored, flipped in self.axes()], axis=1)
+
     def place_in(self, other: "Geometry") -> tuple[int, ...] | None:
         """Canonical index of this grid's first voxel in another grid of which it is a part, or None if it is none."""
-        ends = other.corners()
-        lengths = np.maximum(np.array(other.canonical_size()) - 1, 1)
-        steps = (ends[[4, 2, 1]] - ends[0]).T / lengths
-        if min(other.canonical_size()) < 2:
-            return None
-        found = np.linalg.solve(steps, (self.corners() - ends[0]).T).T
+        found = np.linalg.solve(other.steps(), (self.corners() - other.corners()[0]).T).T
         first = np.rint(found[0])
         whole = first + np.array(list(itertools.product((0, 1), repeat=3))) * (np.array(self.canonical_size()) - 1)
         inside = (whole >= 0).all() and (whole[-1] < other.canonical_size()).all()
         return tuple(map(int, first)) if inside and np.abs(found - whole).max() <= ROUNDING else None
 
-    def check_same(self, other: "Geometry", path: str | Path) -> float:
-        """Largest distance (mm) between corners of two grids; how they are stored does not matter.
+    def distance(self, other: "Geometry") -> float:
+        """Largest distance (mm) between corners of two grids, however they are stored; infinite if sizes differ."""
+        if self.canonical_size() != other.canonical_size():
+            return float("inf")
+        return float(np.linalg.norm(self.corners() - other.corners(), axis=1).max())
 
-        Raises DataError, naming the file `path` of this grid, if sizes differ or a corner is more than a tenth of the
-        other's smallest voxel edge away: beyond rounding, voxels do not lie on each other.
-        """
+    def same(self, other: "Geometry") -> bool:
+        """Whether voxels lie on each other: no corner is more than a tenth of the other's smallest voxel edge away."""
+        return self.distance(other) <= ROUNDING * min(other.spacing)
+
+    def check_same(self, other: "Geometry", path: str | Path) -> float:
+        """The distance of two grids. Raises DataError, naming the file `path` of this grid, if they differ."""
         grids = f"found {self} ({self.orientation()}); expected {other} ({other.orientation()})"
         if self.canonical_size() != other.canonical_size():
             raise DataError(f"{path}: its size differs from the image's: {grids}; resample it to the image's grid")
-        apart = float(np.linalg.norm(self.corners() - other.corners(), axis=1).max())
-        if apart > ROUNDING * min(other.spacing):
+        apart = self.distance(other)
+        if not self.same(other):
             raise DataError(
                 f"{path}: lies elsewhere than the image, by up to {apart:.3g} mm at a corner: {grids}; resample it to "
                 "the image's grid, or tell what is right under `overrides`"

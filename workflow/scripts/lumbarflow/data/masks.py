@@ -14,6 +14,7 @@ from . import schemes, volumes
 from .geometry import Geometry
 
 NEAR = 0.01  # how far from a whole number a label may lie
+COVERED = 0.5  # least part of a scan that its prediction must cover: less is of another scan, or its header is lost
 MOST = 25  # structures of a kind that SPIDER has numbers for
 FIRST = {"vertebrae": 1, "spinal_canal": 100, "ivd": 201}
 # where structures are not told apart: numbers whose greys APTA reads as the classes
@@ -119,7 +120,7 @@ def to_spider(array: NDArray[np.integer], scheme: Mapping[str, Any]) -> NDArray[
             raise DataError(
                 f"unknown labels {counted(array[unknown])}; the label scheme {scheme['name']!r} knows "
                 + "; ".join(f"{kind} {_ranges(scheme[kind])}" for kind in CLASSES)
-                + "; name another one (config.scheme), or set config.unknown_labels to background"
+                + f"; name another one ({scheme['key']}), or set config.unknown_labels to background"
             )
         logging.getLogger(__name__).warning("unknown labels become background: %s", counted(array[unknown]))
         translated[unknown] = 0
@@ -133,3 +134,47 @@ def _ranges(ranges: list[list[int]]) -> str:
 def tells_structures(scheme: Mapping[str, Any] | None) -> bool:
     """Whether masks of a scheme tell vertebrae and discs apart."""
     return scheme is None or scheme["structures"] != "none"
+
+
+def _nearest(volume: volumes.Volume, grid: Geometry) -> tuple[volumes.Volume, float]:
+    """The volume on another grid, 0 outside, and the share of that grid which it covers."""
+    from scipy import ndimage
+
+    inverse = np.linalg.inv(volume.geometry.steps())
+    matrix, offset = inverse @ grid.steps(), inverse @ (grid.corners()[0] - volume.geometry.corners()[0])
+
+    def moved(array: NDArray[Any]) -> NDArray[Any]:
+        size = grid.canonical_size()
+        return ndimage.affine_transform(array, matrix, offset, size, order=0, mode="grid-constant")
+
+    covered = float(moved(np.ones(volume.array.shape, np.uint8)).mean())
+    return volumes.Volume(moved(volume.array), grid.canonical_spacing(), grid), covered
+
+
+def read_on_grid(path: str | Path, scheme: Mapping[str, Any] | None, grid: Geometry) -> volumes.Volume:
+    """The labels of a prediction as SPIDER's, a volumes.Volume on the scan's grid; of another grid, the label nearest
+    to the centre of each voxel.
+
+    scheme: as of masks.read; grid: Geometry of the scan. Raises DataError as masks.read does, and for a prediction with
+    exchanged axes or of another place.
+    """
+    found = read(path, scheme=scheme)
+    if found.geometry.same(grid):
+        return replace(found, geometry=grid)
+    sizes = found.geometry.canonical_size(), grid.canonical_size()
+    if sizes[0] != sizes[1] and sorted(sizes[0]) == sorted(sizes[1]):
+        raise DataError(
+            f"{path}: its size {sizes[0]} (slices, rows, columns) is that of the scan {sizes[1]} with axes exchanged; "
+            "write it with the scan's own header"
+        )
+    moved, covered = _nearest(found, grid)
+    if covered < COVERED:
+        raise DataError(
+            f"{path}: covers {covered:.0%} of the scan: its header places it at {found.geometry}, the scan lies at "
+            f"{grid}; write it with the scan's own header"
+        )
+    logging.getLogger(__name__).warning(
+        "%s: lies on another grid (%s; the scan: %s); brought to the scan's by the nearest voxel, covers %.0f %% of it",
+        *(path, found.geometry, grid, 100 * covered),
+    )
+    return moved

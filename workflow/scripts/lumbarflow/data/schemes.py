@@ -18,7 +18,8 @@ import yaml
 from .. import CLASSES, DataError
 from ..source import project
 
-Scheme = dict[str, Any]  # name, unknown, structures, and for each class its labels in order, [[first, last], ...]
+# name, unknown, key (of the config), structures, and for each class its labels in order, [[first, last], ...]
+Scheme = dict[str, Any]
 
 ORDERS = ("spider", "upwards", "downwards", "none")
 UNKNOWN = ("error", "background")
@@ -34,11 +35,11 @@ NAMES = {
 }
 
 
-def load(name: str, unknown: str = "error") -> Scheme | None:
+def load(name: str, unknown: str = "error", key: str = "config.scheme") -> Scheme | None:
     """The scheme of a name, a YAML file of FOLDER, or of a path (.yaml, .yml, or nnU-Net's dataset.json).
 
-    unknown: what becomes of labels that the scheme does not name. Returns None for SPIDER's own with unknown `error`:
-    there is nothing to translate. Raises DataError that names the file and the key.
+    unknown: what becomes of labels that the scheme does not name; key: of the config, for messages. Returns None for
+    SPIDER's own with unknown `error`: there is nothing to translate. Raises DataError that names the file and the key.
     """
     if name == "spider" and unknown == "error":
         return None
@@ -46,16 +47,16 @@ def load(name: str, unknown: str = "error") -> Scheme | None:
     if path.suffix not in (".yaml", ".yml", ".json"):
         near = difflib.get_close_matches(name, names(), 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names())}; or the path of a .yaml file"
-        raise DataError(f"config.scheme: there is no label scheme {name!r}; {hint}")
+        raise DataError(f"{key}: there is no label scheme {name!r}; {hint}")
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"config.scheme: {path}: is no label scheme that can be read ({reason})") from None
+        raise DataError(f"{key}: {path}: is no label scheme that can be read ({reason})") from None
     if path.suffix == ".json":
         content = _from_nnunet(path, content)
-    return {"name": path.stem, "unknown": unknown, **_checked(path, content)}
+    return {"name": path.stem, "unknown": unknown, "key": key, **_checked(path, content)}
 
 
 def names() -> list[str]:
@@ -147,10 +148,12 @@ def fitting(found: Collection[int]) -> list[str]:
     return fit
 
 
-def check_found(planes: Iterable[Collection[int]], scheme: Mapping[str, Any] | None, what: str) -> None:
+def check_found(
+    planes: Iterable[Collection[int]], scheme: Mapping[str, Any] | None, what: str, key: str = "config.scheme"
+) -> None:
     """Raise DataError if a class that the scheme knows is in no mask of a dataset: then the labels mean something else.
 
-    planes: SPIDER's labels in each plane of all masks; what: what these are masks of.
+    planes: SPIDER's labels in each plane of all masks; what: what these are masks of; key: names the scheme.
     """
     spider = load("spider", "background")
     assert spider is not None  # only with unknown `error`
@@ -162,7 +165,7 @@ def check_found(planes: Iterable[Collection[int]], scheme: Mapping[str, Any] | N
     missing = [kind for kind in CLASSES[1:] if (scheme or spider)[kind] and not counts[kind]]
     if missing:
         fit = fitting(found) if scheme is None else []
-        hint = f"config.scheme {' or '.join(fit)} would fit" if fit else "write a scheme of your own (config/README.md)"
+        hint = f"{key} {' or '.join(fit)} would fit" if fit else "write a scheme of your own (config/README.md)"
         raise DataError(
             f"{what}: no mask holds any {' or '.join(missing)} under the label scheme "
             f"{scheme['name'] if scheme else 'spider'}; slices that show a class: "

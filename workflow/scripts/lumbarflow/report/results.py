@@ -15,7 +15,8 @@ from .table3 import CEILING
 
 Settings = Mapping[str, Any]
 Key = tuple[str, str]  # experiment, tested sequence
-TABLES = ("metrics", "metrics_stack", "metrics_3d", "metrics_instances", "copied", "copied_stack", "leakage")
+TABLES = ("metrics", "metrics_stack", "metrics_3d", "metrics_instances")
+LEARNT = ("copied", "copied_stack", "leakage")  # of runs that have a network
 
 
 @dataclass
@@ -90,23 +91,26 @@ def ceiling(paths: Iterable[str]) -> dict[Key, pd.DataFrame]:
 def read(metrics: Iterable[str], evaluation: Mapping[str, Settings], trains: Mapping[str, str]) -> Results:
     """All results of the runs whose metrics.csv are given, of the slices that their protocols score.
 
-    evaluation: {experiment: its settings}; trains: {experiment: the one that trained its networks}.
+    evaluation: {experiment: its settings}; trains: {experiment: the one that trained its networks}, without those that
+    score predictions of another program.
     """
     results = Results()
     parts: dict[str, dict[Key, list[pd.DataFrame]]] = {"in_3d": {}, "instances": {}, "shares": {}}
     for path in metrics:
         folder, (experiment, trained_on) = Path(path).parent, where(path)
-        frames = {name: dict(list(read_table(folder / f"{name}.csv").groupby("sequence"))) for name in TABLES}
-        trained = folder.parents[3] / trains[experiment] / folder.relative_to(folder.parents[2])
-        model = {**files.read_json(trained / "model.json"), "trained_on": trained_on}
+        names = (*TABLES, *LEARNT) if experiment in trains else TABLES
+        frames = {name: dict(list(read_table(folder / f"{name}.csv").groupby("sequence"))) for name in names}
         for sequence, every in frames["metrics"].items():
             images = every[every["scored"]]
             key, settings = (experiment, str(sequence)), evaluation[experiment]
             results.runs.append((*key, settings, images, as_released(frames["metrics_stack"].get(sequence))))
-            copied = (frames["copied"][sequence], as_released(frames["copied_stack"].get(sequence)))
-            results.copies.append((*key, settings, *copied))
-            results.about.setdefault(key, []).append(model)
-            parts["shares"].setdefault(key, []).append(frames["leakage"][sequence])
+            if experiment in trains:
+                trained = folder.parents[3] / trains[experiment] / folder.relative_to(folder.parents[2])
+                model = {**files.read_json(trained / "model.json"), "trained_on": trained_on}
+                results.about.setdefault(key, []).append(model)
+                copied = (frames["copied"][sequence], as_released(frames["copied_stack"].get(sequence)))
+                results.copies.append((*key, settings, *copied))
+                parts["shares"].setdefault(key, []).append(frames["leakage"][sequence])
             if sequence in frames["metrics_3d"]:
                 parts["in_3d"].setdefault(key, []).append(frames["metrics_3d"][sequence])
             if sequence in frames["metrics_instances"]:  # not where the truth does not tell structures apart

@@ -266,24 +266,31 @@ def summary(runs: Iterable[Run], table: pd.DataFrame, about: Mapping[Key, Sequen
     rows = []
     for experiment, sequence in dict.fromkeys((run[0], run[1]) for run in runs):
         part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence)].set_index("class")
-        trainings = about[experiment, sequence]
-        rows.append(
-            {
-                "experiment": experiment,
-                "sequence": sequence,
-                "trained on": trainings[0]["trained_on"],
-                "split": trainings[0]["settings"]["split"]["kind"],
-                "model chosen on": VALIDATED_ON[trainings[0]["settings"]["split"]["validation"]] + " set",
-                "network": trainings[0]["settings"]["network"]["name"],
-                "macro Dice": part.loc[list(FOREGROUND), "dice pooled"].mean(),
-                "test images": part["images"].iloc[0],
-                "test patients": part["patients"].iloc[0],
-                "training images": np.mean([each["images"]["train"] for each in trainings]),
-                "best epoch": np.mean([each["best_epoch"] for each in trainings]),
-                "trainings": len(trainings),
-            }
-        )
-    return pd.DataFrame(rows)
+        row: Row = {"experiment": experiment, "sequence": sequence, **_trained(about.get((experiment, sequence), []))}
+        row["macro Dice"] = part.loc[list(FOREGROUND), "dice pooled"].mean()
+        row |= {"test images": part["images"].iloc[0], "test patients": part["patients"].iloc[0]}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=SUMMARY)
+
+
+SUMMARY = ["experiment", "sequence", "trained on", "split", "model chosen on", "network", "macro Dice", "test images"]
+SUMMARY += ["test patients", "training images", "best epoch", "trainings"]
+UNKNOWN = "not known: leaks cannot be excluded"
+
+
+def _trained(trainings: Sequence[Settings]) -> Row:
+    """What is known of the trainings of an experiment; next to nothing of another program's."""
+    if not trainings:
+        return {"trained on": UNKNOWN, "network": "another program"}
+    split = trainings[0]["settings"]["split"]
+    return {
+        **{"trained on": trainings[0]["trained_on"], "split": split["kind"]},
+        "model chosen on": VALIDATED_ON[split["validation"]] + " set",
+        "network": trainings[0]["settings"]["network"]["name"],
+        "training images": np.mean([each["images"]["train"] for each in trainings]),
+        "best epoch": np.mean([each["best_epoch"] for each in trainings]),
+        "trainings": len(trainings),
+    }
 
 
 def leakage(shares: Mapping[Key, pd.DataFrame], table: pd.DataFrame, copied: pd.DataFrame) -> pd.DataFrame:
