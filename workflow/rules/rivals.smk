@@ -22,7 +22,7 @@ rule import_predictions:
     wildcard_constraints:
         experiment=IMPORTED,
     conda:
-        "../../envs/base.yaml"
+        "../../envs/train-cpu.yaml"
     threads: 1
     resources:
         mem_mb=grow(2000),

@@ -365,7 +365,6 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             f"validation; use at least {least}"
         )
     _check_evaluation(key, settings["evaluation"])
-    _check_imported(key, config["experiments"][key.rpartition(".")[2]] or {}, settings)
     _check_networks(key, settings, config)
 
 
@@ -399,6 +398,7 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     resolved = {}
     for name in config["run"]:
         key, settings = f"config.experiments.{name}", experiment(config, name)
+        _check_imported(key, config["experiments"][name] or {}, settings)
         check(settings, _experiment_schema(config, name, folder), key)
         _check_variants(key, settings)
         _check_experiment(key, settings, config)
