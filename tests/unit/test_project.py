@@ -50,7 +50,7 @@ def test_each_rule_runs_the_script_of_its_name_and_reruns_with_its_code():
     assert len(found) == 35
     for name, (block, script) in found.items():
         assert script == name
-        assert re.search(rf'code=get_code\("{name}"', block), name
+        assert re.search(rf'code=(get_code|source\.digest)\("{name}"', block), name
 
 
 def test_scripts_are_short_and_hide_no_logic_in_main():

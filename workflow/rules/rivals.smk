@@ -22,7 +22,7 @@ rule import_predictions:
     wildcard_constraints:
         experiment=IMPORTED,
     conda:
-        "../../envs/train-cpu.yaml"
+        "../../envs/scans.yaml"
     threads: 1
     resources:
         mem_mb=grow(2000),
