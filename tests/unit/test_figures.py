@@ -1,7 +1,7 @@
 import numpy as np
 
 from lumbarflow.learning import networks
-from lumbarflow.report import figures
+from lumbarflow.report import charts, figures
 
 
 def test_the_worst_places_are_where_masks_differ_most():
@@ -29,3 +29,16 @@ def test_the_outline_of_the_papers_network():
     skips = [(boxes[order[a]], boxes[order[b]]) for a, b in links if order[b] - order[a] > 2]
     assert len(skips) == 4
     assert all(a[1] == "Conv2D" and b[1] == "Concatenate" and a[2:4] == b[2:4] for a, b in skips)
+
+
+def test_the_outline_of_a_residual_network():
+    """Each block is a sum of two: its second convolution, and its shortcut."""
+    boxes, links = networks.outline(networks.build("residual_unet", (32, 48), width=2, blocks=[1, 2, 1, 1, 1]))
+    kinds = {name: kind for name, kind, *_ in boxes}
+    assert set(kinds.values()) <= set(charts.KINDS)
+    sums = [name for name, kind in kinds.items() if kind == "Add"]
+    assert len(sums) == 6
+    sources = [[kinds[a] for a, b in links if b == name] for name in sums]
+    # projections from level to level; identities on the first level and in the second block of the second one
+    assert sources.count(["Conv2D", "Conv2D"]) == 5
+    assert sources.count(["Conv2D", "Add"]) == 1

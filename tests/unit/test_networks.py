@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumbarflow import DataError
-from lumbarflow.learning import networks
+from lumbarflow.learning import networks, prediction
 
 
 def trained(model):
@@ -44,6 +44,34 @@ def plus_plus_count(w):
     return count
 
 
+def residual(given, filters, stride=1):
+    """Two 3x3 convolutions, and a 1x1 convolution in the shortcut where something changes."""
+    changes = stride > 1 or given != filters
+    return double(given, filters) + changes * conv(1, given, filters, False)
+
+
+def improved_count(w):
+    """A U-Net of two residual blocks for each double convolution; level k's gate sees level k + 1 and all coarser."""
+    sizes = [w * 2**k for k in range(5)]
+    down = sum(residual(given, f) + residual(f, f) for given, f in zip([1, *sizes], sizes, strict=False))
+    up = sum(conv(2, 2 * f, f) + residual(2 * f, f) + residual(f, f) for f in sizes[:4])
+    further = sum(conv(1, sizes[j], sizes[k], False) for k in range(4) for j in range(k + 2, 5))
+    return down + up + gate_count(w) + further + conv(1, w, 4)
+
+
+def residual_count(w, blocks):
+    count = conv(3, 1, w, False) + blocks[0] * residual(w, w) + conv(1, w, 4)
+    for k, number in enumerate(blocks[1:]):
+        f = w * 2**k
+        count += residual(f, 2 * f, 2) + (number - 1) * residual(2 * f, 2 * f)
+        count += conv(2, 2 * f, f) + conv(3, 2 * f, f, False)  # the decoder
+    return count
+
+
+def images(height=32, width=48):
+    return np.random.default_rng(0).normal(size=(2, height, width, 1)).astype(np.float32)
+
+
 def test_the_papers_network_has_its_parameters():
     model = networks.build("paper", (256, 256))
     assert model.count_params() == 8_037_076
@@ -69,11 +97,37 @@ def test_attention_adds_its_gates():
     assert trained(model) == unet_count(8) + gate_count(8)
 
 
+def test_residual_networks_have_the_parameters_of_their_blocks():
+    assert trained(networks.build("improved_attention_unet", (32, 48), width=4)) == improved_count(4)
+    assert trained(networks.build("residual_unet", (32, 48), width=4)) == residual_count(4, [1, 3, 4, 6, 6])
+    few = networks.build("residual_unet", (32, 48), width=4, blocks=[2, 1, 1, 3, 1])
+    assert trained(few) == residual_count(4, [2, 1, 1, 3, 1])
+
+
+def test_a_residual_block_adds_what_it_is_given():
+    """With kernels of zeros, only the shortcut is left: the identity, or a projection that is zero, too."""
+    image = keras.Input((8, 6, 4))
+    x = np.random.default_rng(0).normal(size=(2, 8, 6, 4)).astype(np.float32)
+    same = keras.Model(image, networks._residual(image, 4, "zeros", 0.9))
+    np.testing.assert_array_equal(same(x), np.maximum(x, 0))
+    half = np.array(keras.Model(image, networks._residual(image, 8, "zeros", 0.9, stride=2))(x))
+    assert half.shape == (2, 4, 3, 8)
+    assert not half.any()
+
+
+@pytest.mark.parametrize("name", ["improved_attention_unet", "residual_unet"])
+def test_a_saved_network_comes_back_the_same(name, tmp_path):
+    model = networks.build(name, (32, 48), width=2)
+    model.save(tmp_path / "model.keras")
+    again = prediction.load(tmp_path / "model.keras", (32, 48), name)
+    np.testing.assert_array_equal(again(images()), model(images()))
+
+
 @settings(max_examples=5)
 @given(st.sampled_from(list(networks.NETWORKS.variants)), st.integers(1, 5), st.integers(1, 5))
 def test_any_size_that_16_divides(name, height, width):
     model = networks.build(name, (16 * height, 16 * width), width=2)
-    p = model(np.random.default_rng(0).normal(size=(2, 16 * height, 16 * width, 1)).astype(np.float32))
+    p = model(images(16 * height, 16 * width))
     assert tuple(p.shape) == (2, 16 * height, 16 * width, 4)
     np.testing.assert_allclose(np.sum(p, -1), 1, rtol=1e-5)
 
@@ -97,6 +151,10 @@ def test_every_weight_gets_a_gradient(name):
     [
         ("resnet", (64, 64), {}, "'resnet' is not known; known: paper, unet"),
         ("paper", (60, 64), {}, r"image size \[60, 64\] must be multiples of 16"),
+        ("improved_attention_unet", (64, 40), {}, r"image size \[64, 40\] must be multiples of 16"),
+        ("residual_unet", (72, 64), {}, r"image size \[72, 64\] must be multiples of 16"),
+        ("residual_unet", (64, 64), {"blocks": [1, 1]}, r"blocks must be 5 numbers of at least 1, not \[1, 1\]"),
+        ("residual_unet", (64, 64), {"blocks": [1, 0, 1, 1, 1]}, "blocks must be 5 numbers of at least 1"),
         (
             "unet",
             (64, 64),

@@ -6,7 +6,7 @@ may set and the divisor of its image size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import DataError
@@ -19,7 +19,9 @@ else:
 
 NETWORKS = Registry("network.name")
 DIVISOR = 16  # of the image size, for networks that register no other
+LEVELS = 5  # resolutions of the rivals
 Box = tuple[str, str, int, int, int]  # name, kind, height, width, filters
+Block = Callable[["keras.KerasTensor", int, str, float], "keras.KerasTensor"]  # of x, filters, initializer, momentum
 
 MOMENTUM = option(
     0.99,
@@ -46,6 +48,14 @@ UPSAMPLE = option(
 )
 PAPER = {"width": _width(16), "initializer": _initializer("glorot_uniform"), "momentum": MOMENTUM, "upsample": UPSAMPLE}
 RIVAL = {"width": _width(32), "initializer": _initializer("he_normal"), "momentum": MOMENTUM}
+BLOCKS = option(
+    [1, 3, 4, 6, 6],
+    "of residual_unet: residual blocks at each of its five resolutions, the finest first; as in nnU-Net",
+    type="array",
+    items={"type": "integer", "minimum": 1, "maximum": 16},
+    minItems=LEVELS,
+    maxItems=LEVELS,
+)
 
 
 def _block(x: keras.KerasTensor, filters: int, dropout: float, initializer: str, momentum: float) -> keras.KerasTensor:
@@ -107,20 +117,30 @@ def paper(
     return _model("paper", image, x, classes, initializer)
 
 
+def _conv(
+    x: keras.KerasTensor, filters: int, initializer: str, momentum: float, size: int = 3, stride: int = 1
+) -> keras.KerasTensor:
+    """Convolution and batch normalisation, without activation."""
+    x = keras.layers.Conv2D(
+        filters, size, strides=stride, padding="same", use_bias=False, kernel_initializer=initializer
+    )(x)
+    return keras.layers.BatchNormalization(momentum=momentum)(x)
+
+
 def _double(x: keras.KerasTensor, filters: int, initializer: str, momentum: float) -> keras.KerasTensor:
     """Two 3x3 convolutions, each with batch normalisation. The older designs below did not have it."""
     for _ in range(2):
-        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=initializer)(x)
-        x = keras.layers.BatchNormalization(momentum=momentum)(x)
-        x = keras.layers.ReLU()(x)
+        x = keras.layers.ReLU()(_conv(x, filters, initializer, momentum))
     return x
 
 
-def _encoder(x: keras.KerasTensor, width: int, initializer: str, momentum: float) -> list[keras.KerasTensor]:
-    """Five levels of double convolutions with pooling between: [finest, ..., coarsest]."""
+def _encoder(
+    x: keras.KerasTensor, width: int, initializer: str, momentum: float, block: Block = _double
+) -> list[keras.KerasTensor]:
+    """A block at each level, with pooling between: [finest, ..., coarsest]."""
     found = []
-    for level in range(5):
-        x = _double(keras.layers.MaxPooling2D(2)(x) if level else x, width * 2**level, initializer, momentum)
+    for level in range(LEVELS):
+        x = block(keras.layers.MaxPooling2D(2)(x) if level else x, width * 2**level, initializer, momentum)
         found.append(x)
     return found
 
@@ -136,11 +156,18 @@ def unet(image_size: Sequence[int], classes: int, width: int, initializer: str, 
     return _model("unet", image, x, classes, initializer)
 
 
-def _gate(skip: keras.KerasTensor, signal: keras.KerasTensor, filters: int, initializer: str) -> keras.KerasTensor:
-    """Additive attention gate (Oktay et al., equation 1): weights a skip by its relevance to the coarser signal."""
-    kept = keras.layers.Conv2D(filters, 2, strides=2, use_bias=False, kernel_initializer=initializer)(skip)
-    asked = keras.layers.Conv2D(filters, 1, kernel_initializer=initializer)(signal)
-    share = keras.layers.Conv2D(1, 1, activation="sigmoid")(keras.layers.ReLU()(keras.layers.Add()([kept, asked])))
+def _gate(
+    skip: keras.KerasTensor, signals: Sequence[keras.KerasTensor], filters: int, initializer: str
+) -> keras.KerasTensor:
+    """Additive attention gate (Oktay et al., equation 1): weights a skip by its relevance to coarser feature maps.
+
+    signals: feature maps of 1/2, 1/4, ... of the skip's resolution, projected and added; Oktay et al. have the first.
+    """
+    terms = [keras.layers.Conv2D(filters, 2, strides=2, use_bias=False, kernel_initializer=initializer)(skip)]
+    for step, signal in enumerate(signals):
+        term = keras.layers.Conv2D(filters, 1, use_bias=step == 0, kernel_initializer=initializer)(signal)
+        terms.append(keras.layers.UpSampling2D(2**step, interpolation="bilinear")(term) if step else term)
+    share = keras.layers.Conv2D(1, 1, activation="sigmoid")(keras.layers.ReLU()(keras.layers.Add()(terms)))
     return keras.layers.Multiply()([skip, keras.layers.UpSampling2D(2, interpolation="bilinear")(share)])
 
 
@@ -153,10 +180,60 @@ def attention_unet(
     *skips, x = _encoder(image, width, initializer, momentum)
     for level in (3, 2, 1, 0):
         filters = width * 2**level
-        gated = _gate(skips[level], x, filters, initializer)
+        gated = _gate(skips[level], [x], filters, initializer)
         x = keras.layers.Concatenate()([_up(x, filters, initializer), gated])
         x = _double(x, filters, initializer, momentum)
     return _model("attention_unet", image, x, classes, initializer)
+
+
+def _residual(
+    x: keras.KerasTensor, filters: int, initializer: str, momentum: float, stride: int = 1
+) -> keras.KerasTensor:
+    """Residual block of two 3x3 convolutions (He et al., CVPR 2016, Figure 2), each with batch normalisation.
+
+    Its shortcut is the identity, or a 1x1 convolution where the number of filters or the resolution changes.
+    """
+    same = stride == 1 and x.shape[-1] == filters
+    shortcut = x if same else _conv(x, filters, initializer, momentum, size=1, stride=stride)
+    x = keras.layers.ReLU()(_conv(x, filters, initializer, momentum, stride=stride))
+    x = _conv(x, filters, initializer, momentum)
+    return keras.layers.ReLU()(keras.layers.Add()([x, shortcut]))
+
+
+def _residuals(
+    x: keras.KerasTensor, filters: int, initializer: str, momentum: float, count: int = 2, stride: int = 1
+) -> keras.KerasTensor:
+    """Residual blocks, of which the first changes the number of filters and the resolution."""
+    for number in range(count):
+        x = _residual(x, filters, initializer, momentum, stride if number == 0 else 1)
+    return x
+
+
+@NETWORKS.register("improved_attention_unet", RIVAL, divisor=16)
+def improved_attention_unet(
+    image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float
+) -> keras.Model:
+    """After Wang et al., Comput Intell Neurosci 2022:4259471 (doi 10.1155/2022/4259471), who segment lumbar MRI.
+
+    Of the paper, only the abstract could be read, none of its figures and equations: this is one reading of it, and its
+    scores are not those of the authors' network. The abstract says: an Attention U-Net with an attention module that
+    fuses feature maps of several levels, and two residual modules in place of the convolution blocks. Chosen here:
+
+    - two residual blocks of He et al., one after the other, in place of each double convolution;
+    - a gate looks at the bottleneck and at all decoder levels coarser than its skip, not at the next one alone: their
+      1x1 convolutions are brought to one resolution and added;
+    - levels, filters, pooling and upsampling are those of `attention_unet`.
+    """
+    image = keras.Input((*image_size, 1), name="image")
+    *skips, x = _encoder(image, width, initializer, momentum, _residuals)
+    coarser = [x]
+    for level in (3, 2, 1, 0):
+        filters = width * 2**level
+        gated = _gate(skips[level], coarser, filters, initializer)
+        x = keras.layers.Concatenate()([_up(x, filters, initializer), gated])
+        x = _residuals(x, filters, initializer, momentum)
+        coarser.insert(0, x)
+    return _model("improved_attention_unet", image, x, classes, initializer)
 
 
 @NETWORKS.register("unet_plus_plus", RIVAL, divisor=16)
@@ -166,12 +243,38 @@ def unet_plus_plus(
     """U-Net++: Zhou et al., DLMIA 2018: nested, dense skips; without deep supervision."""
     image = keras.Input((*image_size, 1), name="image")
     rows = [[x] for x in _encoder(image, width, initializer, momentum)]
-    for column in range(1, 5):
-        for level in range(5 - column):
+    for column in range(1, LEVELS):
+        for level in range(LEVELS - column):
             above = _up(rows[level + 1][column - 1], width * 2**level, initializer)
             x = keras.layers.Concatenate()([*rows[level], above])
             rows[level].append(_double(x, width * 2**level, initializer, momentum))
     return _model("unet_plus_plus", image, rows[0][-1], classes, initializer)
+
+
+@NETWORKS.register("residual_unet", {**RIVAL, "blocks": BLOCKS}, divisor=16)
+def residual_unet(
+    image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float, blocks: Sequence[int]
+) -> keras.Model:
+    """U-Net with residual encoder and light decoder, after ResEnc of nnU-Net (Isensee et al. 2024, arXiv:2404.09556).
+
+    A 3x3 convolution, then residual blocks at each resolution, where the first one's stride takes the place of pooling;
+    the decoder has one convolution at each. Unlike nnU-Net: five resolutions for images of any size; batch
+    normalisation and ReLU, not instance normalisation and leaky ReLU; a strided 1x1 convolution in a shortcut, not
+    average pooling before it; one head, without deep supervision.
+    """
+    if len(blocks) != LEVELS or min(blocks) < 1:
+        raise DataError(f"blocks must be {LEVELS} numbers of at least 1, not {blocks}")
+    image = keras.Input((*image_size, 1), name="image")
+    x = keras.layers.ReLU()(_conv(image, width, initializer, momentum))
+    found = []
+    for level, count in enumerate(blocks):
+        x = _residuals(x, width * 2**level, initializer, momentum, count, stride=2 if level else 1)
+        found.append(x)
+    *skips, x = found
+    for level in (3, 2, 1, 0):
+        x = keras.layers.Concatenate()([_up(x, width * 2**level, initializer), skips[level]])
+        x = keras.layers.ReLU()(_conv(x, width * 2**level, initializer, momentum))
+    return _model("residual_unet", image, x, classes, initializer)
 
 
 def divisor(name: str) -> int:
@@ -184,8 +287,8 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, **options: Any
 
     name: a registered one, or `package.module:function`. image_size: [H, W], multiples of the network's divisor.
     options: the built-in ones have width (filters of the first level), initializer and momentum (of batch
-    normalisation), `paper` also upsample. Raises DataError (a ValueError) for an unknown name, option or size, and for
-    a network of the user's own with another input or output shape.
+    normalisation); some have more, as registered. Raises DataError (a ValueError) for an unknown name, option or size,
+    and for a network of the user's own with another input or output shape.
     """
     step = divisor(name)
     if any(length % step or length < step for length in image_size):
@@ -208,7 +311,7 @@ def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
 
     Normalisation, dropout and activations are left out; links run through them.
     """
-    kinds = {"Conv2D", "MaxPooling2D", "Conv2DTranspose", "UpSampling2D", "Concatenate", "Multiply"}
+    kinds = {"Conv2D", "MaxPooling2D", "Conv2DTranspose", "UpSampling2D", "Concatenate", "Add", "Multiply"}
     drawn = [layer for layer in model.layers if type(layer).__name__ in kinds]
     names = {layer.name for layer in drawn}
 

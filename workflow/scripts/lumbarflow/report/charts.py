@@ -21,6 +21,7 @@ KINDS = {
     "Conv2DTranspose": ("transposed convolution", "#009E73"),
     "UpSampling2D": ("upsampling", "#F0E442"),
     "Concatenate": ("concatenation with a skip", "#CC79A7"),
+    "Add": ("sum", "#E69F00"),
     "Multiply": ("attention gate", "#999999"),
 }
 
