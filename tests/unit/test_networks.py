@@ -5,7 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumbarflow import DataError
-from lumbarflow.learning import networks, prediction
+from lumbarflow.learning import losses, networks, prediction
+from lumbarflow.learning.keras_losses import MeanOverHeads
+
+DEEP = ("unet_plus_plus", {"deep_supervision": True})
+EVERY = [*((name, {}) for name in networks.NETWORKS.variants), DEEP]
 
 
 def trained(model):
@@ -115,28 +119,59 @@ def test_a_residual_block_adds_what_it_is_given():
     assert not half.any()
 
 
-@pytest.mark.parametrize("name", ["improved_attention_unet", "residual_unet"])
-def test_a_saved_network_comes_back_the_same(name, tmp_path):
-    model = networks.build(name, (32, 48), width=2)
+def test_deep_supervision_predicts_the_mean_of_four_heads():
+    keras.utils.set_random_seed(0)
+    model = networks.build(DEEP[0], (32, 48), width=2, **DEEP[1])
+    assert trained(model) == plus_plus_count(2) + 3 * conv(1, 2, 4)
+    heads = np.array(networks.with_heads(model)(images()))
+    assert heads.shape == (2, 4, 32, 48, 4)
+    np.testing.assert_allclose(heads.sum(-1), 1, rtol=1e-5)
+    assert np.ptp(heads, axis=1).max() > 0.01  # they are not one and the same
+    np.testing.assert_allclose(model(images()), heads.mean(1), rtol=1e-5)
+
+
+def test_deep_supervision_takes_the_mean_of_the_losses_of_the_heads():
+    """Which is more than the loss of the mean, as -log is convex."""
+    keras.utils.set_random_seed(0)
+    model = networks.build(DEEP[0], (32, 48), width=2, **DEEP[1])
+    heads = np.array(networks.with_heads(model)(images()))
+    truth = np.random.default_rng(1).integers(0, 4, (2, 32, 48))
+    criterion = losses.make("cross_entropy", alpha=None)
+    of_truth = np.take_along_axis(heads, truth[:, None, ..., None], -1)
+    found = float(MeanOverHeads(criterion)(truth, heads))
+    assert found == pytest.approx(-np.log(np.maximum(of_truth, 1e-7)).mean(), rel=1e-5)
+    assert found > float(criterion(truth, model(images()))) + 0.001
+
+
+@pytest.mark.parametrize("name", list(networks.NETWORKS.variants))
+def test_without_deep_supervision_a_network_is_trained_as_it_is(name):
+    model = networks.build(name, (32, 32), width=1)
+    assert networks.with_heads(model) is model
+
+
+@pytest.mark.parametrize(("name", "options"), [("improved_attention_unet", {}), ("residual_unet", {}), DEEP])
+def test_a_saved_network_comes_back_the_same(name, options, tmp_path):
+    model = networks.build(name, (32, 48), width=2, **options)
     model.save(tmp_path / "model.keras")
     again = prediction.load(tmp_path / "model.keras", (32, 48), name)
     np.testing.assert_array_equal(again(images()), model(images()))
+    assert networks.with_heads(again).output_shape == networks.with_heads(model).output_shape
 
 
 @settings(max_examples=5)
-@given(st.sampled_from(list(networks.NETWORKS.variants)), st.integers(1, 5), st.integers(1, 5))
-def test_any_size_that_16_divides(name, height, width):
-    model = networks.build(name, (16 * height, 16 * width), width=2)
+@given(st.sampled_from(EVERY), st.integers(1, 5), st.integers(1, 5))
+def test_any_size_that_16_divides(network, height, width):
+    model = networks.build(network[0], (16 * height, 16 * width), width=2, **network[1])
     p = model(images(16 * height, 16 * width))
     assert tuple(p.shape) == (2, 16 * height, 16 * width, 4)
     np.testing.assert_allclose(np.sum(p, -1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", list(networks.NETWORKS.variants))
-def test_every_weight_gets_a_gradient(name):
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_every_weight_gets_a_gradient(name, options):
     """A layer that is wired past shows as a weight that training leaves alone."""
     keras.utils.set_random_seed(0)
-    model = networks.build(name, (32, 32), width=2)
+    model = networks.build(name, (32, 32), width=2, **options)
     before = [np.array(v) for v in model.trainable_variables]
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", run_eagerly=True)
     rng = np.random.default_rng(0)

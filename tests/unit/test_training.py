@@ -41,12 +41,22 @@ def small():
     return keras.Model(image, keras.layers.Softmax(dtype="float32")(x))
 
 
-def fit(pictures, settings=None, augmentation=MOVED, resume=None, loss=LOSS, validated=True):
+def two_heads():
+    """Deep supervision in few layers, none of which behaves otherwise in training."""
+    image = x = keras.Input((32, 32, 1))
+    heads = []
+    for _ in range(2):
+        x = keras.layers.Conv2D(6, 3, padding="same", activation="relu")(x)
+        heads.append(keras.layers.Softmax(dtype="float32")(keras.layers.Conv2D(4, 1)(x)))
+    return keras.Model(image, keras.layers.Average(dtype="float32", name=networks.MEAN_OF_HEADS)(heads))
+
+
+def fit(pictures, settings=None, augmentation=MOVED, resume=None, loss=LOSS, validated=True, build=small):
     images, masks = pictures
     keras.utils.set_random_seed(1)
     defaults = {"learning_rate": 0.003, "schedule": "cosine", "batch_size": 4, "epochs": 4, "patience": 9}
     return training.train(
-        small(),
+        build(),
         training=(images[:8], masks[:8]),
         validation=(images[8:], masks[8:]) if validated else None,
         settings={**defaults, **(settings or {})},
@@ -109,6 +119,34 @@ def test_a_finished_state_trains_no_more(pictures, tmp_path, monkeypatch):
     whole = fit(pictures, resume=state)
     monkeypatch.setattr(training, "_train_epoch", lambda *arguments: pytest.fail("trained again"))
     assert fit(pictures, resume=state).history == whole.history
+
+
+def test_deep_supervision_trains_on_the_losses_of_the_heads(pictures):
+    """The loss of the first step, and the scores of the mean prediction, worked out from the weights before it."""
+    keras.utils.set_random_seed(1)
+    untrained = two_heads()
+    images, masks = (part[:8] for part in pictures)
+    x = batches.normalise(images, "zscore")[..., None]
+    criterion = training.make(**LOSS)
+    heads = [keras.Model(untrained.input, head)(x) for head in untrained.layers[-1].input]
+    found = fit(pictures, {"epochs": 1, "batch_size": 8}, augmentation=STILL, build=two_heads)
+    row = found.history[0]
+    assert row["train_loss"] == pytest.approx(np.mean([float(criterion(masks, head)) for head in heads]), rel=1e-4)
+    assert row["train_loss"] != pytest.approx(float(criterion(masks, untrained(x))), rel=1e-4)
+    right = np.argmax(np.mean(heads, 0), -1) == masks
+    assert row["train_accuracy"] == pytest.approx(right.mean(), abs=0.001)
+
+
+def test_deep_supervision_goes_on_after_a_kill(pictures, tmp_path, caplog):
+    caplog.set_level("INFO")
+    settings, state = {"schedule": "constant"}, tmp_path / "state.npz"
+    whole = fit(pictures, {**settings, "epochs": 3}, build=two_heads)
+    fit(pictures, {**settings, "epochs": 2}, build=two_heads, resume=state)
+    resumed = fit(pictures, {**settings, "epochs": 3}, build=two_heads, resume=state)
+    assert "goes on after epoch 2" in caplog.text
+    assert resumed.history == whole.history
+    for a, b in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged"])

@@ -80,3 +80,14 @@ class CrossEntropy(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha}
+
+
+class MeanOverHeads(keras.losses.Loss):
+    """Deep supervision: the mean of a loss over the heads of probabilities [N, heads, H, W, C]."""
+
+    def __init__(self, loss: keras.losses.Loss) -> None:
+        super().__init__(name=loss.name)
+        self.loss = loss
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return ops.mean(ops.stack([self.loss(y_true, head) for head in ops.unstack(y_pred, axis=1)]))

@@ -20,6 +20,7 @@ else:
 NETWORKS = Registry("network.name")
 DIVISOR = 16  # of the image size, for networks that register no other
 LEVELS = 5  # resolutions of the rivals
+MEAN_OF_HEADS = "mean_of_heads"  # the last layer of a network with deep supervision
 Box = tuple[str, str, int, int, int]  # name, kind, height, width, filters
 Block = Callable[["keras.KerasTensor", int, str, float], "keras.KerasTensor"]  # of x, filters, initializer, momentum
 
@@ -48,6 +49,11 @@ UPSAMPLE = option(
 )
 PAPER = {"width": _width(16), "initializer": _initializer("glorot_uniform"), "momentum": MOMENTUM, "upsample": UPSAMPLE}
 RIVAL = {"width": _width(32), "initializer": _initializer("he_normal"), "momentum": MOMENTUM}
+DEEP_SUPERVISION = option(
+    False,
+    "of unet_plus_plus: training sees the mean loss of its four heads; prediction is the mean of their probabilities",
+    type="boolean",
+)
 BLOCKS = option(
     [1, 3, 4, 6, 6],
     "of residual_unet: residual blocks at each of its five resolutions, the finest first; as in nnU-Net",
@@ -78,10 +84,15 @@ def _upsample_block(x: keras.KerasTensor, filters: int, initializer: str, moment
     return keras.layers.LeakyReLU(negative_slope=0.1)(x)
 
 
-def _model(name: str, image: keras.KerasTensor, x: keras.KerasTensor, classes: int, initializer: str) -> keras.Model:
+def _head(x: keras.KerasTensor, classes: int, initializer: str, name: str = "classes") -> keras.KerasTensor:
+    """Class probabilities of a feature map."""
     # softmax always in float32: half precision loses small probabilities
     x = keras.layers.Conv2D(classes, 1, kernel_initializer=initializer)(x)
-    return keras.Model(image, keras.layers.Softmax(dtype="float32", name="classes")(x), name=name)
+    return keras.layers.Softmax(dtype="float32", name=name)(x)
+
+
+def _model(name: str, image: keras.KerasTensor, x: keras.KerasTensor, classes: int, initializer: str) -> keras.Model:
+    return keras.Model(image, _head(x, classes, initializer), name=name)
 
 
 @NETWORKS.register("paper", PAPER, divisor=16)
@@ -236,11 +247,16 @@ def improved_attention_unet(
     return _model("improved_attention_unet", image, x, classes, initializer)
 
 
-@NETWORKS.register("unet_plus_plus", RIVAL, divisor=16)
+@NETWORKS.register("unet_plus_plus", {**RIVAL, "deep_supervision": DEEP_SUPERVISION}, divisor=16)
 def unet_plus_plus(
-    image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float
+    image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float, deep_supervision: bool
 ) -> keras.Model:
-    """U-Net++: Zhou et al., DLMIA 2018: nested, dense skips; without deep supervision."""
+    """U-Net++: Zhou et al., DLMIA 2018: nested, dense skips.
+
+    deep_supervision: a head on each decoder node of the finest level, X(0,1) to X(0,4), as in the paper's released
+    program. The output is the mean of their probabilities (the paper's accurate mode); training takes the mean of their
+    losses (`with_heads`).
+    """
     image = keras.Input((*image_size, 1), name="image")
     rows = [[x] for x in _encoder(image, width, initializer, momentum)]
     for column in range(1, LEVELS):
@@ -248,7 +264,11 @@ def unet_plus_plus(
             above = _up(rows[level + 1][column - 1], width * 2**level, initializer)
             x = keras.layers.Concatenate()([*rows[level], above])
             rows[level].append(_double(x, width * 2**level, initializer, momentum))
-    return _model("unet_plus_plus", image, rows[0][-1], classes, initializer)
+    if not deep_supervision:
+        return _model("unet_plus_plus", image, rows[0][-1], classes, initializer)
+    heads = [_head(x, classes, initializer, f"head_{column}") for column, x in enumerate(rows[0]) if column]
+    mean = keras.layers.Average(dtype="float32", name=MEAN_OF_HEADS)(heads)
+    return keras.Model(image, mean, name="unet_plus_plus")
 
 
 @NETWORKS.register("residual_unet", {**RIVAL, "blocks": BLOCKS}, divisor=16)
@@ -304,6 +324,13 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, **options: Any
             f"network.name {name}: it turns {found[0]} into {found[1]}; expected {expected[0]} into {expected[1]}"
         )
     return model
+
+
+def with_heads(model: keras.Model) -> keras.Model:
+    """The network as it is trained: itself or, under deep supervision, a model of the same layers and weights whose
+    output is the probabilities of each head, float32 [N, heads, H, W, classes]."""
+    means = [layer for layer in model.layers if layer.name == MEAN_OF_HEADS]
+    return keras.Model(model.input, keras.ops.stack(means[0].input, axis=1), name=model.name) if means else model
 
 
 def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:

@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import CLASSES, DataError
 from ..files import replacing
 from .batches import Augmentation, Batch, iterate, predict
-from .keras_losses import Tensor
+from .keras_losses import MeanOverHeads, Tensor
 from .losses import make
+from .networks import with_heads
 
 Settings = Mapping[str, Any]
 Epoch = dict[str, float]  # a row of the history
@@ -37,7 +38,8 @@ OUT_OF_MEMORY = re.compile("MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OOM
 
 
 class Confusion(keras.metrics.Metric):
-    """Confusion matrix [truth, prediction] pooled over every pixel since the last reset."""
+    """Confusion matrix [truth, prediction] pooled over every pixel since the last reset. Of probabilities with heads,
+    [N, heads, H, W, C], it takes the mean over the heads."""
 
     def __init__(self, name: str = "confusion", **options: Any) -> None:
         super().__init__(name=name, dtype="float32", **options)
@@ -45,6 +47,8 @@ class Confusion(keras.metrics.Metric):
         self.matrix = self.add_weight(shape=(self.classes, self.classes), initializer="zeros", name="matrix")
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
+        if len(y_pred.shape) == 5:
+            y_pred = ops.mean(y_pred, axis=1)
         # not bincount: to compile it, JAX must know its length in advance, which Keras cannot pass on
         truth, predicted = (
             ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), self.classes, dtype="float32")
@@ -229,7 +233,8 @@ def train(
     resume: str | Path | None = None,
 ) -> Fit:
     """Fit `model` with Adam and keep the weights of the epoch with the best validation mean IoU, or of the last one
-    without validation.
+    without validation. Under deep supervision the training loss is the mean over the heads, the validation loss that
+    of the mean prediction.
 
     training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: learning_rate, schedule,
     batch_size, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
@@ -249,9 +254,14 @@ def train(
             raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
     criterion = make(**loss)
     input_size = model.input_shape[1:3]
-    model.compile(optimizer=keras.optimizers.Adam(settings["learning_rate"]), loss=criterion, metrics=[Confusion()])
-    model.optimizer.build(model.trainable_variables)
-    best_weights, history = load_state(resume, model)
+    fitted = with_heads(model)
+    fitted.compile(
+        optimizer=keras.optimizers.Adam(settings["learning_rate"]),
+        loss=criterion if fitted is model else MeanOverHeads(criterion),
+        metrics=[Confusion()],
+    )
+    fitted.optimizer.build(fitted.trainable_variables)
+    best_weights, history = load_state(resume, fitted)
     if history:
         log.info("goes on after epoch %d of a training that was cut off", len(history))
     # the kernel kills a process without a message when memory runs out: then this line gives the reason
@@ -264,7 +274,7 @@ def train(
         keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         batches = iterate(*training, settings["batch_size"], seed, epoch, normalisation, augmentation, input_size)
         with _explaining_memory(settings["batch_size"], needed):
-            trained = _train_epoch(model, batches, len(training[0]), rate, epoch + 1, log, resume)
+            trained = _train_epoch(fitted, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started
             scores = {}
             if validation is not None:
@@ -273,10 +283,10 @@ def train(
         history.append(row | {f"validation_{name}": value for name, value in scores.items()})
         best = best_epoch(history)
         if best == epoch + 1:
-            best_weights = model.get_weights()
+            best_weights = fitted.get_weights()
         if resume is not None:
             assert best_weights is not None  # the first epoch is the best so far
-            save_state(resume, model, best_weights, history)
+            save_state(resume, fitted, best_weights, history)
         remaining = (time.perf_counter() - began) / (epoch + 1 - first) * (settings["epochs"] - epoch - 1)
         log.info(
             "epoch %d/%d loss %.4f mean IoU %.4f, %s%.1f images/s, at most %.0f s left",
@@ -285,5 +295,5 @@ def train(
         )
     if len(history) < settings["epochs"]:
         log.info("stopped: no better validation mean IoU for %d epochs", settings["patience"])
-    model.set_weights(best_weights)
+    fitted.set_weights(best_weights)
     return Fit(model, history, best_epoch(history))
