@@ -43,3 +43,40 @@ def test_air_is_not_blown_up():
 def test_an_unknown_normalisation():
     with pytest.raises(DataError, match="normalisation: 'l2' is not known; known: column_l2, zscore, local"):
         batches.normalise(np.zeros((1, 4, 4)), "l2")
+
+
+def test_neighbours_are_of_the_same_volume_and_end_with_it():
+    rows = [{"volume": volume, "index": str(index)} for volume in "ab" for index in range(3)]
+    read = lambda row: np.full((2, 2), 10 * "ab".index(row["volume"]) + int(row["index"]), np.uint8)  # noqa: E731
+    chosen = [rows[0], rows[1], rows[5]]
+    images = batches.stacked(chosen, read, (2, 2), 2, rows)
+    assert images.shape == (3, 2, 2, 5)
+    assert images[:, 0, 0].tolist() == [[0, 0, 0, 1, 2], [0, 0, 1, 2, 2], [10, 11, 12, 12, 12]]
+    np.testing.assert_array_equal(batches.stacked(chosen, read, (2, 2), 0, ()), images[..., 2])
+
+
+MOVES = {"rotation": 12, "scale": 0.2, "shift": 0.05, "elastic": 0.02, "gamma": 0.5, "shading": 0.3, "noise": 0}
+
+
+def test_a_slice_and_its_neighbours_are_changed_alike():
+    """Channels of one picture stay one picture, and a channel is changed as it would be alone."""
+    rng = np.random.default_rng(3)
+    image = np.kron(rng.integers(20, 230, (8, 6), np.uint8), np.ones((6, 6), np.uint8))
+    mask = (image > 120).astype(np.uint8)
+    alone, moved = batches.augment(image, mask, np.random.default_rng(1), **MOVES, flip=1)
+    stack, beside = batches.augment(np.stack([image] * 3, -1), mask, np.random.default_rng(1), **MOVES, flip=1)
+    np.testing.assert_array_equal(moved, beside)
+    for channel in range(3):
+        np.testing.assert_allclose(stack[..., channel], alone, atol=1.0)
+    assert np.abs(alone - image).mean() > 5
+
+
+@pytest.mark.parametrize("how", ["zscore", "local", "column_l2"])
+def test_each_channel_is_normalised_by_itself(how):
+    images = np.random.default_rng(0).integers(0, 255, (2, 20, 12, 3), np.uint8)
+    images[..., 1] //= 3
+    found = batches.prepared(images, how, (32, 16))
+    assert found.shape == (2, 32, 16, 3)
+    for channel in range(3):
+        alone = batches.prepared(images[..., channel], how, (32, 16))[..., 0]
+        np.testing.assert_array_equal(found[..., channel], alone)

@@ -204,12 +204,15 @@ def test_a_foreign_model_runs_no_code(tmp_path, how):
 def test_a_model_for_other_images(tmp_path):
     path = tmp_path / "model.keras"
     networks.build("paper", (32, 16), width=2).save(path)
-    assert prediction.load(path, (30, 12)).count_params() > 0  # padded to multiples of 16
+    paper = {"name": "paper", "image_size": (30, 12)}
+    assert prediction.load(path, paper).count_params() > 0  # padded to multiples of 16
     with pytest.raises(DataError, match=r"model\.keras: turns \(32, 16, 1\) into .* network.image_size \[64, 64\]"):
-        prediction.load(path, (64, 64))
+        prediction.load(path, {**paper, "image_size": (64, 64)})
+    with pytest.raises(DataError, match=r"model\.keras: turns \(32, 16, 1\) into .* need \(32, 16, 3\)"):
+        prediction.load(path, {**paper, "neighbours": 1})
     networks.build("paper", (32, 16), classes=5, width=2).save(path)
     with pytest.raises(DataError, match=r"into \(32, 16, 5\), but"):
-        prediction.load(path, (32, 16))
+        prediction.load(path, paper)
 
 
 @pytest.mark.parametrize("what", ["volumes", "sheets"])

@@ -153,7 +153,7 @@ def test_without_deep_supervision_a_network_is_trained_as_it_is(name):
 def test_a_saved_network_comes_back_the_same(name, options, tmp_path):
     model = networks.build(name, (32, 48), width=2, **options)
     model.save(tmp_path / "model.keras")
-    again = prediction.load(tmp_path / "model.keras", (32, 48), name)
+    again = prediction.load(tmp_path / "model.keras", {"name": name, "image_size": (32, 48)})
     np.testing.assert_array_equal(again(images()), model(images()))
     assert networks.with_heads(again).output_shape == networks.with_heads(model).output_shape
 

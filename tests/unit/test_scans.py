@@ -23,20 +23,30 @@ RECIPES = {
 
 @dataclass
 class Network:
-    """Class probabilities from the grey of each pixel."""
+    """Class probabilities from the grey of each pixel; of neighbours the nearer to the left counts more."""
 
     shift: float = 0.0
-    input_shape = (None, 48, 48, 1)
+    neighbours: int = 0
+
+    @property
+    def input_shape(self):
+        return (None, 48, 48, 2 * self.neighbours + 1)
 
     def predict_on_batch(self, images):
         assert images.shape == (8, *self.input_shape[1:])
         levels = np.array([-0.8, 0.0, 0.8, 1.6], np.float32) + np.float32(self.shift)
-        p = np.exp(-3 * (images - levels) ** 2) + 0.01
+        share = np.arange(1, images.shape[-1] + 1, dtype=np.float32)
+        p = np.exp(-3 * ((images * share).sum(-1, keepdims=True) / share.sum() - levels) ** 2) + 0.01
         return p / p.sum(-1, keepdims=True)
 
 
+def with_neighbours(count):
+    return {**SETTINGS, "network": {**SETTINGS["network"], "neighbours": count}}
+
+
 def model(recipe, views, smallest, *networks):
-    return scans.Model({"recipe": recipe, "settings": SETTINGS, "views": views, "smallest": smallest}, networks)
+    settings = with_neighbours(networks[0].neighbours) if networks[0].neighbours else SETTINGS
+    return scans.Model({"recipe": recipe, "settings": settings, "views": views, "smallest": smallest}, networks)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +55,9 @@ def scan():
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("views", [1, 2])
-def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, tmp_path):
-    recipe = RECIPES[recipe]
+@pytest.mark.parametrize(("views", "neighbours"), [(1, 0), (2, 0), (2, 2)])
+def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neighbours, tmp_path):
+    recipe, network, settings = RECIPES[recipe], Network(0, neighbours), with_neighbours(neighbours)
     place = slices.place(scan.shape[1:], SPACING[1:], recipe["size"], recipe["fit"])
     grid = Geometry((144, 176, len(scan)), SPACING[::-1], (0, 0, 0), (0, 0, 1, 1, 0, 0, 0, -1, 0))
     rows = []
@@ -65,12 +75,12 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, tmp_
             "geometry": json.dumps(asdict(grid)),
         }
         rows.append(row | {name: str(value) for name, value in asdict(place).items()})
-    segmenter = segmentation.Segmenter(Network(), SETTINGS, recipe["size"], tmp_path, tmp_path)
-    images = prediction.load_view(rows, tmp_path, *segmenter.grid, (0, 0))
-    known = prediction.probabilities(Network(), images, SETTINGS["normalisation"])
+    segmenter = segmentation.Segmenter(network, settings, recipe["size"], tmp_path, tmp_path)
+    images = prediction.load_view(rows, tmp_path, *segmenter.grid, (0, 0), neighbours, rows)
+    known = prediction.probabilities(network, images, SETTINGS["normalisation"])
     planes = np.stack([prediction.decide(p) for p in segmenter.on_source(rows, rows, views, known)])
     smallest = {"ivd": 500.0}
-    found = scans.segment(scan, SPACING, [model(recipe, views, smallest, Network())])
+    found = scans.segment(scan, SPACING, [model(recipe, views, smallest, network)])
     assert set(np.unique(planes)) == set(range(len(CLASSES)))
     np.testing.assert_array_equal(found.classes, prediction.clean(planes, SPACING, smallest))
     shown = np.stack([png.read(tmp_path / "s" / f"{index:03d}.png") for index in range(len(scan))])
@@ -119,3 +129,14 @@ def test_models_of_different_recipes_together(scan):
 def test_a_scan_without_picture(scan):
     with pytest.raises(DataError, match="no picture"):
         scans.segment(0 * scan, SPACING, [model(RECIPES["sound"], 1, {}, Network())])
+
+
+def test_models_that_see_more_and_fewer_neighbours_together(scan):
+    """Each network's slices are its own, also where one part of the volume ends and the next begins."""
+    recipe = RECIPES["sound"]
+    wide, flat = model(recipe, 1, {}, Network(0, 2)), model(recipe, 1, {}, Network(0.1))
+    together = scans.segment(scan, SPACING, [wide, flat])
+    alone = [scans.segment(scan, SPACING, [each]) for each in (wide, flat)]
+    assert together.grey == alone[0].grey
+    assert together.doubt == alone[0].doubt + alone[1].doubt
+    assert (alone[0].classes != alone[1].classes).any()

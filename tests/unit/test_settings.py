@@ -32,6 +32,7 @@ def test_the_released_protocol_is_the_papers(config):
         "name": "paper",
         "image_size": [256, 256],
         "resize": "linear",
+        "neighbours": 0,
         "options": {"width": 16, "momentum": 0.99},
     }
     training = {

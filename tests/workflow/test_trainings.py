@@ -145,7 +145,11 @@ def test_all_sequences_together_across_and_on_several_folds(tiny_run, tiny_confi
     settings = {
         "experiments": {
             "together": {
-                **{"base": "sound", "train_on": "all", "network": {"name": "unet"}},
+                **{
+                    "base": "sound",
+                    "train_on": "all",
+                    "network": {"name": "unet", "neighbours": 1, "options": {"width": 4}},
+                },
                 **{"loss": {"name": "cross_entropy"}, "folds": [0, 1]},
             },
             "sound": {"cross_test": ["t2_SPACE"]},

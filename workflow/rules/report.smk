@@ -284,7 +284,7 @@ rule draw_network:
         runtime=grow(15),
     params:
         code=get_code("draw_network", "network"),
-        network=lookup("{experiment}/network/name", within=EXPERIMENTS),
+        network=lookup("{experiment}/network", within=EXPERIMENTS),
     script:
         "../scripts/draw_network.py"
 

@@ -17,7 +17,7 @@ def main(snakemake):
     settings, params = files.read_json(snakemake.input.about)["settings"], snakemake.params
     tables = {Path(path).stem: path for path in snakemake.input.slices}
     segmenter = segmentation.Segmenter(
-        prediction.load(snakemake.input.model, settings["network"]["image_size"], settings["network"]["name"]),
+        prediction.load(snakemake.input.model, settings["network"]),
         settings,
         params.canvas_size,
         Path(snakemake.input.slices[0]).parent,

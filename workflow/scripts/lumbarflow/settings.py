@@ -336,6 +336,11 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             f"{key}.split.validation: `test` lets the test set choose the model; only `released`, which reproduces the "
             "paper, and experiments based on it may do that; use `own`, or `base: released`"
         )
+    if settings["network"]["neighbours"] and split["kind"] == "slice":
+        raise DataError(
+            f"{key}.network.neighbours: the neighbours of a test slice are in training in a split of slices; use "
+            "split.kind patient or official, or neighbours: 0"
+        )
     if settings["cross_test"] and split["kind"] == "slice":
         raise DataError(
             f"{key}.cross_test: slices of another sequence show patients that a split of slices has in training; use "

@@ -1,6 +1,6 @@
 """Slices as network input: loading, normalising, augmenting, batching."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,15 +34,60 @@ def pad(array: NDArray[Scalar], size: Sequence[int], value: float = 0) -> NDArra
     return np.pad(array, widths, constant_values=value)
 
 
-def load_images(rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str) -> NDArray[np.uint8]:
-    """Slices of split rows as uint8 [N, H, W] on the network grid; how: slices.resize's `linear` or `area`.
+def load_images(
+    rows: Sequence[Row],
+    folder: str | Path,
+    size: Sequence[int],
+    how: str,
+    neighbours: int = 0,
+    among: Sequence[Row] = (),
+) -> NDArray[np.uint8]:
+    """Slices of split rows as uint8 [N, H, W] on the network grid, or [N, H, W, C] with their neighbours (see
+    `stacked`); how: slices.resize's `linear` or `area`; among: rows of all slices of their volumes.
 
     Raises DataError for files that changed since the manifest was written.
     """
-    images = np.empty((len(rows), *size), np.uint8)
+
+    def read(row: Row) -> NDArray[np.uint8]:
+        return resize(png.read(slice_path(folder, row), row["image_sha256"]), size, how)
+
+    return stacked(rows, read, size, neighbours, among)
+
+
+def stacked(
+    rows: Sequence[Row],
+    read: Callable[[Row], NDArray[np.uint8]],
+    size: Sequence[int],
+    neighbours: int,
+    among: Sequence[Row],
+) -> NDArray[np.uint8]:
+    """The picture of `size` [H, W] that `read` makes of each row, as [N, H, W]; or, with neighbours on each side, as
+    channels [N, H, W, 2 neighbours + 1], from right to left. They are of the same volume; beyond its ends, the last
+    slice is repeated. among: rows of all slices of the volumes."""
+    channels = (2 * neighbours + 1,) if neighbours else ()
+    images = np.empty((len(rows), *size, *channels), np.uint8)
+    if not neighbours:
+        for image, row in zip(images, rows, strict=True):
+            image[:] = read(row)
+        return images
+    of_volume: dict[str, list[int]] = {}
+    known = {(row["volume"], int(row["index"])): row for row in among}
+    for volume, index in known:
+        of_volume.setdefault(volume, []).append(index)
+    ends = {volume: (min(indices), max(indices)) for volume, indices in of_volume.items()}
+    pictures: dict[tuple[str, int], NDArray[np.uint8]] = {}
     for image, row in zip(images, rows, strict=True):
-        image[:] = resize(png.read(slice_path(folder, row), row["image_sha256"]), size, how)
+        for channel, index in enumerate(around(int(row["index"]), neighbours, *ends[row["volume"]])):
+            key = (row["volume"], index)
+            if key not in pictures:
+                pictures[key] = read(known[key])
+            image[..., channel] = pictures[key]
     return images
+
+
+def around(index: int, neighbours: int, first: int, last: int) -> list[int]:
+    """A slice's index with those of its neighbours on each side; of those beyond the ends, the ends."""
+    return [min(max(index + step, first), last) for step in range(-neighbours, neighbours + 1)]
 
 
 def load_masks(rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str) -> NDArray[np.uint8]:
@@ -71,16 +116,17 @@ def augment(
     noise: float,
     flip: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Randomly move one uint8 slice [H, W] and its class mask together, and change the greys.
+    """Randomly move one uint8 slice [H, W], or [H, W, C] with its neighbours, and its class mask [H, W] together, and
+    change the greys.
 
     rotation: degrees; scale, gamma: natural logarithm of the zoom and of the exponent of the greys; shift:
     share of width and height; elastic: displacement of the knots of a coarse grid as a share of the height,
     interpolated between the knots; shading: natural logarithm of a factor on the knots of a coarser grid,
     interpolated between them, as coils shade a picture; noise: standard deviation as a share of the grey
     range. Each is drawn uniformly from [-value, value], noise from [0, value]. flip: probability of exchanging
-    front and back. Returns (float64 [H, W], uint8 [H, W]).
+    front and back. Returns (floats of the slice's shape, uint8 [H, W]).
     """
-    height, width = image.shape
+    height, width = image.shape[:2]
     grey: Any = image.astype(np.float32)  # Any: OpenCV's stubs promise no dtype
     moved: Any = mask
     centre = ((width - 1) / 2, (height - 1) / 2)
@@ -104,7 +150,8 @@ def augment(
     grey = 255 * (grey / 255) ** np.exp(rng.uniform(-gamma, gamma))
     if shading:
         knots = rng.uniform(-shading, shading, (4, 3)).astype(np.float32)
-        grey *= np.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
+        field = np.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
+        grey *= field if grey.ndim == 2 else field[..., None]
     grey += rng.standard_normal(grey.shape, np.float32) * rng.uniform(0, noise) * 255
     return grey, moved
 
@@ -118,14 +165,24 @@ def make_batch(
     augmentation: Augmentation,
     input_size: Sequence[int] | None = None,
 ) -> Batch:
-    """One batch: (float32 [n, H', W', 1], uint8 [n, H', W']), padded to the network's input_size [H', W'] (default:
-    the next multiples of 16)."""
+    """One batch: (float32 [n, H', W', C], uint8 [n, H', W']), padded to the network's input_size [H', W'] (default:
+    the next multiples of 16). images: uint8 [N, H, W], or [N, H, W, C] with neighbours."""
     images, masks = images[chosen], masks[chosen]
     if any(augmentation.values()):
         pairs = [augment(i, m, rng, **augmentation) for i, m in zip(images, masks, strict=True)]
         images, masks = (np.stack(part) for part in zip(*pairs, strict=True))
-    size = input_size or padded_size(images.shape[1:])
-    return pad(normalise(images, normalisation), size)[..., None], pad(masks, size)
+    size = input_size or padded_size(masks.shape[1:])
+    return prepared(images, normalisation, size), pad(masks, size)
+
+
+def prepared(images: NDArray[np.number], normalisation: str, size: Sequence[int]) -> NDArray[np.float32]:
+    """Network input float32 [N, H', W', C] of pictures [N, H, W] or [N, H, W, C], each normalised by itself and padded
+    to `size` [H', W']."""
+    if images.ndim == 3:
+        return pad(normalise(images, normalisation), size)[..., None]
+    planes = np.moveaxis(images, -1, 1)
+    every = pad(normalise(planes.reshape(-1, *planes.shape[2:]), normalisation), size)
+    return np.ascontiguousarray(np.moveaxis(every.reshape(*planes.shape[:2], *every.shape[1:]), 1, -1))
 
 
 def iterate(
@@ -164,15 +221,15 @@ def iterate(
 def predict(
     model: "keras.Model", images: NDArray[np.uint8], normalisation: str, size: int
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Class probabilities of uint8 images [N, H, W], batch by batch: yields (slice of N, float32 [n, H, W, C]).
+    """Class probabilities of uint8 images [N, H, W], or with neighbours [N, H, W, C], batch by batch: yields (slice of
+    N, float32 [n, H, W, 4]).
 
     Every call of the model has the same input shape: the last batch is padded, and its output cropped.
     """
-    height, width = images.shape[1:]
+    height, width = images.shape[1:3]
     for start in range(0, len(images), size):
         chunk = images[start : start + size]
-        batch = np.zeros((size, height, width), images.dtype)
+        batch = np.zeros((size, *images.shape[1:]), images.dtype)
         batch[: len(chunk)] = chunk
-        padded = pad(normalise(batch, normalisation), model.input_shape[1:3])
-        p = np.asarray(model.predict_on_batch(padded[..., None]), np.float32)
+        p = np.asarray(model.predict_on_batch(prepared(batch, normalisation, model.input_shape[1:3])), np.float32)
         yield slice(start, start + len(chunk)), p[: len(chunk), :height, :width]

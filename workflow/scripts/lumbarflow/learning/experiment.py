@@ -57,16 +57,17 @@ def resume_file(folder: Path, settings: Settings, code: str, split: Path) -> Pat
 def load(
     rows: Sequence[Row], subset: str, network: Settings, slice_folder: Path, label_folder: Path
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images and masks uint8 [N, H, W] of one subset of a split, on the network grid."""
+    """Images uint8 [N, H, W], or with neighbours [N, H, W, C], and masks uint8 [N, H, W] of one subset of a split, on
+    the network grid."""
     chosen, grid = [row for row in rows if row["subset"] == subset], (network["image_size"], network["resize"])
-    images = batches.load_images(chosen, slice_folder, *grid)
+    images = batches.load_images(chosen, slice_folder, *grid, network.get("neighbours", 0), rows)
     return images, batches.load_masks(chosen, label_folder, *grid)
 
 
 def build(network: Settings) -> keras.Model:
     """Build the network of an experiment's settings; its input is the image size, padded to the network's divisor."""
     size = batches.padded_size(network["image_size"], networks.divisor(network["name"]))
-    return networks.build(network["name"], size, **network["options"])
+    return networks.build(network["name"], size, neighbours=network.get("neighbours", 0), **network["options"])
 
 
 def run(

@@ -34,8 +34,8 @@ RANGE = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems"
 ENDS = {"slice": RANGE, "row": RANGE, "column": RANGE}
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def _object(optional: Mapping[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {**properties, **(optional or {})}, "required": list(properties)}
 
 
 # what model.json must hold for scans to be segmented
@@ -54,6 +54,7 @@ SCHEMA = _object(
     settings=_object(
         normalisation={"type": "string"},
         network=_object(
+            {"neighbours": {"type": "integer", "minimum": 0, "maximum": 2}},
             name={"type": "string"},
             image_size=SIZE,
             resize={"enum": ["nearest", "linear", "area"]},

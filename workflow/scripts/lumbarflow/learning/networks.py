@@ -1,6 +1,7 @@
 """Segmentation networks in Keras 3; any backend.
 
-A network is a function (image_size, classes, options...) -> keras.Model, registered with the options that the config
+A network is a function (image_size, classes, options...) -> keras.Model, image_size being [H, W] or, where the network
+also sees neighbouring slices as channels, [H, W, C]; it is registered with the options that the config
 may set and the divisor of its image size.
 """
 
@@ -64,6 +65,11 @@ BLOCKS = option(
 )
 
 
+def _image(size: Sequence[int]) -> keras.KerasTensor:
+    """The input of a network: [H, W], or [H, W, C] where it also sees neighbouring slices."""
+    return keras.Input(tuple(size) if len(size) > 2 else (*size, 1), name="image")
+
+
 def _block(x: keras.KerasTensor, filters: int, dropout: float, initializer: str, momentum: float) -> keras.KerasTensor:
     """Double 3x3 convolution; batch normalisation and dropout after the first one only, as released."""
     x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=initializer)(x)
@@ -110,7 +116,7 @@ def paper(
     """
     if upsample not in ("first", "every"):
         raise DataError(f"upsample must be first or every, not {upsample!r}")
-    image = keras.Input((*image_size, 1), name="image")
+    image = _image(image_size)
     x, skips = image, []
     for level, dropout in enumerate((0.1, 0.1, 0.2, 0.2)):
         x = _block(x, width * 2**level, dropout, initializer, momentum)
@@ -159,7 +165,7 @@ def _encoder(
 @NETWORKS.register("unet", RIVAL, divisor=16)
 def unet(image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float) -> keras.Model:
     """U-Net: Ronneberger, Fischer, Brox, MICCAI 2015 (width 64 there); here padding keeps the size."""
-    image = keras.Input((*image_size, 1), name="image")
+    image = _image(image_size)
     *skips, x = _encoder(image, width, initializer, momentum)
     for level in (3, 2, 1, 0):
         x = keras.layers.Concatenate()([_up(x, width * 2**level, initializer), skips[level]])
@@ -187,7 +193,7 @@ def attention_unet(
     image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float
 ) -> keras.Model:
     """Attention U-Net: Oktay et al., MIDL 2018: the U-Net with a gate on every skip."""
-    image = keras.Input((*image_size, 1), name="image")
+    image = _image(image_size)
     *skips, x = _encoder(image, width, initializer, momentum)
     for level in (3, 2, 1, 0):
         filters = width * 2**level
@@ -235,7 +241,7 @@ def improved_attention_unet(
       1x1 convolutions are brought to one resolution and added;
     - levels, filters, pooling and upsampling are those of `attention_unet`.
     """
-    image = keras.Input((*image_size, 1), name="image")
+    image = _image(image_size)
     *skips, x = _encoder(image, width, initializer, momentum, _residuals)
     coarser = [x]
     for level in (3, 2, 1, 0):
@@ -257,7 +263,7 @@ def unet_plus_plus(
     program. The output is the mean of their probabilities (the paper's accurate mode); training takes the mean of their
     losses (`with_heads`).
     """
-    image = keras.Input((*image_size, 1), name="image")
+    image = _image(image_size)
     rows = [[x] for x in _encoder(image, width, initializer, momentum)]
     for column in range(1, LEVELS):
         for level in range(LEVELS - column):
@@ -284,7 +290,7 @@ def residual_unet(
     """
     if len(blocks) != LEVELS or min(blocks) < 1:
         raise DataError(f"blocks must be {LEVELS} numbers of at least 1, not {blocks}")
-    image = keras.Input((*image_size, 1), name="image")
+    image = _image(image_size)
     x = keras.layers.ReLU()(_conv(image, width, initializer, momentum))
     found = []
     for level, count in enumerate(blocks):
@@ -302,10 +308,11 @@ def divisor(name: str) -> int:
     return NETWORKS.get(name).more.get("divisor", DIVISOR)
 
 
-def build(name: str, image_size: Sequence[int], classes: int = 4, **options: Any) -> keras.Model:
-    """A network by name: images [N, H, W, 1] in, class probabilities float32 [N, H, W, classes] out.
+def build(name: str, image_size: Sequence[int], classes: int = 4, neighbours: int = 0, **options: Any) -> keras.Model:
+    """A network by name: images [N, H, W, 2 neighbours + 1] in, class probabilities float32 [N, H, W, classes] out.
 
-    name: a registered one, or `package.module:function`. image_size: [H, W], multiples of the network's divisor.
+    name: a registered one, or `package.module:function`. image_size: [H, W], multiples of the network's divisor; with
+    neighbours, its function is called with [H, W, channels].
     options: the built-in ones have width (filters of the first level), initializer and momentum (of batch
     normalisation); some have more, as registered. Raises DataError (a ValueError) for an unknown name, option or size,
     and for a network of the user's own with another input or output shape.
@@ -314,10 +321,11 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, **options: Any
     if any(length % step or length < step for length in image_size):
         raise DataError(f"network: image size {list(image_size)} must be multiples of {step}")
     try:
-        model = NETWORKS.get(name)(tuple(image_size), classes, **options)
+        size = (*image_size, 2 * neighbours + 1) if neighbours else tuple(image_size)
+        model = NETWORKS.get(name)(size, classes, **options)
     except DataError as error:
         raise DataError(f"network.options of {name}: {error}") from None
-    expected = ((None, *image_size, 1), (None, *image_size, classes))
+    expected = ((None, *image_size, 2 * neighbours + 1), (None, *image_size, classes))
     found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
     if found != expected:
         raise DataError(

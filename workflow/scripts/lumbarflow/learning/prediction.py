@@ -16,7 +16,7 @@ from ..images import png
 from ..images.slices import Placement, resize, to_source
 from ..registry import load as load_module
 from ..registry import module_of
-from .batches import Row, padded_size, predict, slice_path
+from .batches import Row, padded_size, predict, slice_path, stacked
 from .networks import divisor
 
 if TYPE_CHECKING:
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 NOTHING = 255  # in a mask of p > 0.5: no class exceeds 0.5
 
 
-def load(path: str | Path, size: Sequence[int] | None = None, network: str = "paper") -> "keras.Model":
+def load(path: str | Path, network: Mapping[str, Any] | None = None) -> "keras.Model":
     """Read a .keras file in safe mode: code in the file is never run.
 
-    size: [H, W] of the images to segment; network: its name in the config. If the network is the user's own, the
-    layers that its module defines are also known. Raises DataError for a damaged or foreign file, or a model for
-    another size or other classes.
+    network: settings that it was built by. If it is the user's own, the layers that its module defines are also known.
+    Raises DataError for a damaged or foreign file, or a model for another size or other classes.
     """
     import keras
 
-    module = module_of(network)
+    module = module_of(network["name"]) if network else None
     own = vars(load_module(module, "network.name")) if module else {}
     layers = {name: each for name, each in own.items() if isinstance(each, type) and issubclass(each, keras.Layer)}
     try:
@@ -43,21 +42,28 @@ def load(path: str | Path, size: Sequence[int] | None = None, network: str = "pa
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: is not a model of this workflow ({reason}); delete it and run again") from None
     found = (model.input_shape, model.output_shape)
-    if size:
-        expected = padded_size(size, divisor(network))
-        if found != ((None, *expected, 1), (None, *expected, len(CLASSES))):
+    if network:
+        size, channels = padded_size(network["image_size"], divisor(network["name"])), channels_of(network)
+        if found != ((None, *size, channels), (None, *size, len(CLASSES))):
             raise DataError(
-                f"{path}: turns {found[0][1:]} into {found[1][1:]}, but network.image_size {list(size)} and "
-                f"{len(CLASSES)} classes need {(*expected, 1)} into {(*expected, len(CLASSES))}; delete it and run "
-                "again"
+                f"{path}: turns {found[0][1:]} into {found[1][1:]}, but network.image_size "
+                f"{list(network['image_size'])} and {len(CLASSES)} classes need {(*size, channels)} into "
+                f"{(*size, len(CLASSES))}; delete it and run again"
             )
     return model
+
+
+def channels_of(network: Mapping[str, Any]) -> int:
+    """Slices that a network sees at one time. network: its settings, which earlier versions wrote without
+    `neighbours`."""
+    return 2 * int(network.get("neighbours", 0)) + 1
 
 
 def probabilities(
     model: "keras.Model", images: NDArray[np.uint8], normalisation: str, batch: int = 8
 ) -> NDArray[np.float32]:
-    """Class probabilities float32 [N, H, W, 4] of uint8 images [N, H, W] on the network grid."""
+    """Class probabilities float32 [N, H, W, 4] of uint8 images [N, H, W], or with neighbours [N, H, W, C], on the
+    network grid."""
     return np.concatenate([p for _, p in predict(model, images, normalisation, batch)])
 
 
@@ -91,11 +97,20 @@ def offsets(views: int) -> list[tuple[float, float]]:
 
 
 def load_view(
-    rows: Sequence[Row], folder: str | Path, size: Sequence[int], how: str, offset: tuple[float, float]
+    rows: Sequence[Row],
+    folder: str | Path,
+    size: Sequence[int],
+    how: str,
+    offset: tuple[float, float],
+    neighbours: int = 0,
+    among: Sequence[Row] = (),
 ) -> NDArray[np.uint8]:
-    """Slices of split rows as uint8 [N, H, W] on the network grid, shifted by `offset` network pixels."""
-    canvases = (png.read(slice_path(folder, row), row["image_sha256"]) for row in rows)
-    return np.stack([view(canvas, size, how, offset) for canvas in canvases])
+    """As batches.load_images, shifted by `offset` network pixels."""
+
+    def read(row: Row) -> NDArray[np.uint8]:
+        return view(png.read(slice_path(folder, row), row["image_sha256"]), size, how, offset)
+
+    return stacked(rows, read, size, neighbours, among)
 
 
 def view(canvas: NDArray[np.uint8], size: Sequence[int], how: str, offset: tuple[float, float]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import CLASSES
 from ..images import slices
 from . import prediction
+from .batches import around
 
 if TYPE_CHECKING:
     import keras
@@ -74,10 +75,16 @@ class _View:
         greys = (slices.to_grey(plane, *window) for plane, window in zip(array[part], self.windows[part], strict=True))
         return [slices.to_canvas(grey, self.place, recipe["size"], recipe["resize"]) for grey in greys]
 
-    def say(self, canvases: Sequence[NDArray[np.uint8]]) -> list[_Said]:
-        """What each network says of some slices."""
+    @property
+    def neighbours(self) -> int:
+        """Slices on each side that the networks also see."""
+        return int(self.model.about["settings"]["network"].get("neighbours", 0))
+
+    def say(self, canvases: Sequence[NDArray[np.uint8]], seen: Sequence[Sequence[int]]) -> list[_Said]:
+        """What each network says of some slices. canvases: of these and their neighbours; seen: for each slice, the
+        places of what its input consists of among these."""
         about = self.model.about
-        return [_views(canvases, about["settings"], about["views"], network) for network in self.model.networks]
+        return [_views(canvases, seen, about["settings"], about["views"], network) for network in self.model.networks]
 
     def on_source(self, said: _Said, number: int) -> NDArray[np.float32]:
         """Class probabilities [H, W, 4] of one of the slices on its source plane."""
@@ -92,17 +99,22 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
     model keeps become background. Raises DataError for an image without picture.
     """
     views = [_View.of(model, array, spacing) for model in models]
-    count = sum(len(model.networks) for model in models)
+    count, widest = sum(len(model.networks) for model in models), max(view.neighbours for view in views)
     masks = np.empty((count, *array.shape), np.uint8)
     classes, entropy = np.empty(array.shape, np.uint8), np.empty(array.shape, np.float32)
     doubts = np.zeros((count, 2))
     shown: list[NDArray[np.uint8]] = []
     for start in range(0, len(array), PLANES):
-        part = slice(start, start + PLANES)
-        canvases = [view.canvases(array, part) for view in views]
-        shown += canvases[0]
-        said = [(view, each) for view, few in zip(views, canvases, strict=True) for each in view.say(few)]
-        for number in range(len(canvases[0])):
+        part = slice(start, min(start + PLANES, len(array)))
+        wide = slice(max(part.start - widest, 0), min(part.stop + widest, len(array)))
+        canvases = [view.canvases(array, wide) for view in views]
+        shown += canvases[0][part.start - wide.start : part.stop - wide.start]
+        said = [
+            (view, each)
+            for view, few in zip(views, canvases, strict=True)
+            for each in view.say(few, _seen(part, wide, view.neighbours, len(array)))
+        ]
+        for number in range(part.stop - part.start):
             of_networks = [view.on_source(each, number) for view, each in said]
             masks[:, start + number] = [prediction.decide(p) for p in of_networks]
             doubts += [prediction.doubt(p) for p in of_networks]
@@ -117,10 +129,21 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
     return Segmented(cleaned[0], entropy, doubt, _agreement(cleaned[1:]), grey(shown, views[0].place))
 
 
+def _seen(part: slice, wide: slice, neighbours: int, count: int) -> list[list[int]]:
+    """For each slice of `part` of a volume of `count` slices, the places in `wide` of it and its neighbours."""
+    every = (around(index, neighbours, 0, count - 1) for index in range(part.start, part.stop))
+    return [[index - wide.start for index in each] for each in every]
+
+
 def _views(
-    canvases: Sequence[NDArray[np.uint8]], settings: Mapping[str, Any], views: int, network: keras.Model
+    canvases: Sequence[NDArray[np.uint8]],
+    seen: Sequence[Sequence[int]],
+    settings: Mapping[str, Any],
+    views: int,
+    network: keras.Model,
 ) -> _Said:
-    """(class probabilities [N, H, W, 4] on the network grid, its shift) of each view of some slices."""
+    """(class probabilities [N, H, W, 4] on the network grid, its shift) of each view of some slices. seen: as of
+    _View.say."""
     grid = settings["network"]["image_size"], settings["network"]["resize"]
     found = []
     for offset in prediction.offsets(views):
@@ -128,6 +151,9 @@ def _views(
             pictures = np.stack([prediction.view(canvas, *grid, offset) for canvas in canvases])
         else:
             pictures = np.stack([slices.resize(canvas, *grid) for canvas in canvases])
+        pictures = np.moveaxis(pictures[np.array(seen)], 1, -1)
+        if pictures.shape[-1] == 1:
+            pictures = pictures[..., 0]
         found.append((prediction.probabilities(network, pictures, settings["normalisation"]), offset))
     return found
 

@@ -61,9 +61,14 @@ class Segmenter:
         """Size [H, W] of the network's input, and how slices are resized to it."""
         return self.settings["network"]["image_size"], self.settings["network"]["resize"]
 
+    @property
+    def neighbours(self) -> int:
+        """Slices on each side that the network also sees; then groups of rows hold all slices of a volume."""
+        return int(self.settings["network"].get("neighbours", 0))
+
     def segment(self, group: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Class probabilities [N, H, W, 4] and true classes [N, H, W] of split rows, on the network grid."""
-        images = batches.load_images(group, self.slice_folder, *self.grid)
+        images = batches.load_images(group, self.slice_folder, *self.grid, self.neighbours, group)
         truths = batches.load_masks(group, self.label_folder, *self.grid)
         return prediction.probabilities(self.model, images, self.settings["normalisation"]), truths
 
@@ -79,7 +84,10 @@ class Segmenter:
             part = slice(start, start + PLANES)
             said = [known[part]]
             if views > 1:
-                pictures = (prediction.load_view(group[part], self.slice_folder, *self.grid, each) for each in offsets)
+                pictures = (
+                    prediction.load_view(group[part], self.slice_folder, *self.grid, each, self.neighbours, group)
+                    for each in offsets
+                )
                 said = [prediction.probabilities(self.model, p, self.settings["normalisation"]) for p in pictures]
             for number, row in enumerate(source[part]):
                 total: Any = 0

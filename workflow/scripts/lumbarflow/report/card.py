@@ -76,10 +76,8 @@ def text(about: Mapping[str, Any]) -> str:
         "A model that segments vertebrae, spinal canal and discs in sagittal lumbar MRI.",
     ]
     lines += ["", "## What it is", ""]
-    lines += [
-        f"- networks: {len(about['networks'])}, `{network['name']}`, input {_by(network['image_size'])}; a scan's"
-    ]
-    lines[-1] += " probabilities are the mean of theirs"
+    lines += [f"- networks: {len(about['networks'])}, `{network['name']}`, input {_by(network['image_size'])}"]
+    lines[-1] += f"{_beside(network)}; a scan's probabilities are the mean of theirs"
     lines += [f"- made by {about['software']}", f"- licence: {about['licence'] or 'not stated'}"]
     lines += [f"- needs code that it does not hold: {module}" for module in about["needs"]]
     lines += ["", "## What it was trained on", "", f"- {seen}; {about['data'] or 'origin not stated'}"]
@@ -101,6 +99,11 @@ def text(about: Mapping[str, Any]) -> str:
     lines += ["", "## What not to use it for", "", *(f"- {line}" for line in NEVER)]
     lines += [f"- Of sequences it has seen {', '.join(about['sequences'])} alone; others can be segmented wrongly."]
     return "\n".join(lines) + "\n"
+
+
+def _beside(network: Mapping[str, Any]) -> str:
+    count = network.get("neighbours", 0)
+    return f" of a slice and {count} on each side of it" if count else ""
 
 
 def _by(size: Sequence[int]) -> str:
