@@ -371,4 +371,4 @@ rule figures:
         get_each(rules.fidelity.output.figure[0], PLAN.repairs),
         get_each(rules.draw_data.output.masks[0], PLAN.manifests),
         get_each("results/figures/{experiment}/network.png", PLAN.trainings),
-        expand("results/figures/comparisons/{sequence}/ladder.png", sequence=PLAN.sequences),
+        expand("results/figures/comparisons/{sequence}/ladder.png", sequence=PLAN.compared),

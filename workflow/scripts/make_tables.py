@@ -12,15 +12,15 @@ def main(snakemake):
     manifests = results.manifests(snakemake.input.manifests, snakemake.params.experiments)
     found = results.read(snakemake.input.images, snakemake.params.evaluation, snakemake.params.trains)
     printed = published.read("table2")
-    table2, copied = tables.table2(found.runs, printed), tables.table2(results.on_network(found.copies), printed)
-    on_network = tables.table2(results.on_network(found.runs), printed)
+    table2 = tables.table2(found.runs, printed)
+    on_network = (results.on_network(each) for each in (found.runs, found.copies))
     others = (published.read(name) for name in ("table3", "systems"))
     instances = found.instances | results.ceiling(snakemake.input.ceiling)
     made = {
         "summary": tables.summary(found.runs, table2, found.about),
         "table1": tables.table1(manifests, published.read("table1")),
         "table2": table2,
-        "leakage": tables.leakage(found.shares, on_network, copied),
+        "leakage": tables.leakage(found.shares, *on_network, printed),
         "table3": table3.table3(table2, found.in_3d, instances, *others),
     }
     for name, frame in made.items():

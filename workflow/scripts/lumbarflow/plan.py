@@ -224,7 +224,13 @@ class Plan:
     @property
     def headline(self) -> str:
         """The sequence of which the first page speaks: the paper's best one, if it is there."""
-        return "t2_SPACE" if "t2_SPACE" in self.sequences or not self.sequences else self.sequences[0]
+        return "t2_SPACE" if "t2_SPACE" in self.compared or not self.compared else self.compared[0]
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """The sequences that anything is tested on."""
+        tested = {run.sequence for run in self.runs}
+        return [sequence for sequence in self.sequences if tested & {sequence, "all"}]
 
     @property
     def described(self) -> str:

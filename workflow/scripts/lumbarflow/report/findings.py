@@ -76,9 +76,10 @@ def lines(tables: Mapping[str, pd.DataFrame], data: str, sequence: str) -> list[
 
 def _leak(leakage: pd.DataFrame, experiment: str) -> list[str]:
     """What copying a training mask reaches where the split leaks."""
-    row = leakage.set_index("experiment").loc[experiment]
-    if not row["same patient"]:
+    known = leakage[leakage["experiment"] == experiment].to_dict("records")
+    if not known or not known[0]["same patient"]:
         return []
+    row = known[0]
     over = "over the whole stack of test slices" if "stack" in row["measured"] else "a slice"
     return [
         f"In {experiment}, {row['neighbour within 2']:.0%} of the test slices have a training slice of the same volume "
@@ -102,7 +103,8 @@ def _best(intervals: pd.DataFrame, experiment: str, summary: pd.DataFrame) -> li
         said[metric] = ", ".join(cells)
     patients = int(part["patients"].iloc[0])
     kind = summary.set_index("experiment").loc[experiment, "split"]
-    who = ("patient" if patients == 1 else "patients") + (" it never saw" if kind != "slice" else " it was trained on")
+    seen = "it was trained on" if kind == "slice" else "it never saw" if isinstance(kind, str) else "it may have seen"
+    who = ("patient " if patients == 1 else "patients ") + seen
     few = "" if pd.notna(part["low"]).any() else "; too few for intervals"
     return [
         f"{experiment}, on {patients} {who} (95% intervals over patients{few}): Dice of {said['dice']}.",

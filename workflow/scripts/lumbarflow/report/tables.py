@@ -293,13 +293,18 @@ def _trained(trainings: Sequence[Settings]) -> Row:
     }
 
 
-def leakage(shares: Mapping[Key, pd.DataFrame], table: pd.DataFrame, copied: pd.DataFrame) -> pd.DataFrame:
-    """One row per experiment and sequence: what training knew of the test set, and the Dice of copying.
+def leakage(
+    shares: Mapping[Key, pd.DataFrame], runs: Iterable[Run], copies: Iterable[Run], published: pd.DataFrame
+) -> pd.DataFrame:
+    """One row per experiment and sequence: what training knew of the test set, and the Dice of copying; none of
+    predictions of another program, of whose training nothing is known.
 
-    shares: {(experiment, sequence): DataFrame of leakage.csv rows}; table, copied: table2's frame for
-    the networks and for the copied masks, both on the network grid.
+    shares: {(experiment, sequence): DataFrame of leakage.csv rows}; runs, copies: as table2 takes them, of the networks
+    and of the copied masks, both on the network grid.
     """
-    rows = []
+    if not shares:
+        return pd.DataFrame(columns=["experiment", "sequence", "measured"])
+    rows, table, copied = [], table2(runs, published), table2(copies, published)
     for (experiment, sequence), known in shares.items():
         row = {"experiment": experiment, "sequence": sequence, **known.mean(numeric_only=True).to_dict()}
         for name, frame in (("network", table), ("copied mask", copied)):
