@@ -1,11 +1,11 @@
 # make demo | make test | make test-system | make test-long | make lint. Each installs what it needs, once.
-# ENV=cuda uses the lock with TensorFlow's CUDA libraries; PYTHON=... another Python (3.11 to 3.13);
+# ENV=cuda uses the lock with TensorFlow's CUDA libraries; `make install ENV=nnunet` adds nnU-Net in .venv-nnunet; PYTHON=... another Python (3.11 to 3.13);
 # CORES=... fewer cores than there are.
 
 PYTHON ?= python3
 ENV ?= cpu
 CORES ?= all
-VENV := $(if $(filter cuda,$(ENV)),.venv-cuda,.venv)
+VENV := .venv$(if $(filter-out cpu,$(ENV)),-$(ENV))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # two processes share the tests (see tests/conftest.py)
@@ -27,7 +27,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): envs/$(ENV).lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, found %d.%d; name one with: make PYTHON=python3.11" % v)'
-	@echo "Installing into $(VENV) (about 3 GB) ..."
+	@echo "Installing into $(VENV) (about $(if $(filter nnunet,$(ENV)),6,3) GB) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
@@ -59,9 +59,9 @@ format: install
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile workflow/Snakefile workflow/rules
 
-# new pins for both locks; needs uv
+# new pins for the locks; needs uv
 lock:
-	@for kind in cpu cuda; do (cd envs && uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+	@for kind in cpu cuda nnunet; do (cd envs && uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header $$kind.in -o $$kind.lock) || exit 1; done
 
 clean:

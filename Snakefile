@@ -17,6 +17,7 @@ include: "workflow/rules/manifest.smk"  # 3, 4 class weights and the filter
 include: "workflow/rules/audit.smk"  # the dataset and its defects, what APTA costs
 include: "workflow/rules/train.smk"  # 5, 6 split and training
 include: "workflow/rules/evaluate.smk"  # 7, 8 prediction and metrics
+include: "workflow/rules/nnunet.smk"  # nnU-Net on the same patients
 include: "workflow/rules/rivals.smk"  # predictions of other programs, in their place
 include: "workflow/rules/report.smk"  # 9 tables and figures
 include: "workflow/rules/models.smk"  # trained models as files

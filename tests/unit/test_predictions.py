@@ -110,7 +110,7 @@ RIVAL = {"predictions": "somewhere", "split_of": "sound"}
         ({"split_of": None}, "rival.split_of: is missing"),
         ({"split_of": "sund"}, "experiment 'sund' is not defined; did you mean 'sound'"),
         ({"split_of": "released"}, "rival.split_of: released splits slices"),
-        ({"program": "mine"}, "rival: has both predictions and program"),
+        ({"program": True}, "rival: has predictions and program; keep one"),
         ({"training": {"epochs": 3}}, "rival.training: has no effect on predictions"),
         ({"predictions": None}, "rival.split_of: is for predictions of another program"),
     ],
@@ -148,5 +148,5 @@ def test_the_plan_has_its_test_volumes_and_no_network(tmp_path):
     assert not scored[0].keys() & scored[1].keys()
     assert plan.prediction_files(**vars(runs[0])) == list(scored[0].values())
     assert plan.predicted_as["rival"]["name"] == "classes"
-    config["experiments"]["rival"] = {"program": "mine", "split_of": "sound"}
-    assert make(config).prediction_files(**vars(runs[1])) == ["results/programs/mine/t1/fold-1"]
+    config["experiments"]["rival"] = {"program": True, "split_of": "sound"}
+    assert make(config).prediction_files(**vars(runs[1])) == ["results/programs/rival/t1/fold-1"]

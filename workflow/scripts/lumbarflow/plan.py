@@ -185,9 +185,8 @@ class Plan:
 
     def prediction_files(self, **run: Any) -> list[str]:
         """The files of these predictions, or the folder that a program will write."""
-        program = self.experiments[run["experiment"]].get("program")
-        if program:
-            return [f"{PROGRAMS}/{program}/{run['sequence']}/fold-{run['fold']}"]
+        if "predictions" not in self.experiments[run["experiment"]]:
+            return [f"{PROGRAMS}/{run['experiment']}/{run['sequence']}/fold-{run['fold']}"]
         return [file for path in self.predictions_of(**run).values() for file in dataset.parts(path)]
 
     @cached_property
@@ -195,7 +194,7 @@ class Plan:
         """{experiment: label scheme of its predictions}, None: SPIDER's."""
         return {
             name: schemes.load(
-                each.get("labels_as", "spider"),
+                each.get("labels_as", "classes" if "nnunet" in each else "spider"),
                 self.config["unknown_labels"],
                 f"config.experiments.{name}.labels_as",
             )
@@ -311,6 +310,11 @@ class Plan:
         predicted = self.predicted.get(experiment)
         found = {self.volumes[name].sequence for name in predicted or ()}
         return [sequence for sequence in self.sequences if predicted is None or sequence in found]
+
+    def folds_of(self, experiment: str, sequence: str, fold: str | None = None) -> list[Run]:
+        """The runs of an experiment on a sequence, one for each fold, or for one fold."""
+        runs = [run for run in self.runs_of(experiment) if run.sequence == sequence and fold in (None, str(run.fold))]
+        return [run for run in runs if run.seed == runs[0].seed]
 
     @cached_property
     def learnt(self) -> list[Run]:

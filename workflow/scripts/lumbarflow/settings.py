@@ -270,12 +270,13 @@ def _check_networks(key: str, settings: Mapping[str, Any], config: Mapping[str, 
 
 
 # What an experiment of predictions may say; what it says of training would have no effect.
-IMPORTED = ("predictions", "program", "labels_as", "split_of", "folds", "evaluation")
+IMPORTED = ("predictions", "program", "nnunet", "labels_as", "split_of", "folds", "evaluation")
+SOURCES = IMPORTED[:3]
 
 
 def is_imported(settings: Mapping[str, Any]) -> bool:
     """Whether an experiment scores label volumes that another program predicted."""
-    return "predictions" in settings or "program" in settings
+    return any(name in settings for name in SOURCES)
 
 
 def _check_imported(key: str, own: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -287,8 +288,9 @@ def _check_imported(key: str, own: Mapping[str, Any], settings: Mapping[str, Any
         return
     if "split_of" not in settings:
         raise DataError(f"{key}.split_of: is missing; it names the experiment on whose test patients to score")
-    if "predictions" in settings and "program" in settings:
-        raise DataError(f"{key}: has both predictions and program; keep one")
+    given = [name for name in SOURCES if name in settings]
+    if len(given) > 1:
+        raise DataError(f"{key}: has {' and '.join(given)}; keep one")
     for name in own:
         if name not in IMPORTED:
             raise DataError(

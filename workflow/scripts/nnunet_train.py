@@ -1,0 +1,31 @@
+"""Rule nnunet_train: nnU-Net's training on one fold; one that was killed goes on from its last epoch."""
+
+from lumbarflow.job import run
+
+
+def main(snakemake):
+    import shutil
+    from pathlib import Path
+
+    from lumbarflow.learning import nnunet
+
+    params, preprocessed = snakemake.params, Path(snakemake.input.preprocessed)
+    output, settings = Path(snakemake.output.trained), params.settings
+    plans = [preprocessed / nnunet.DATASET / name for name in (f"{nnunet.PLANS}.json", "splits_final.json")]
+    # beside the output, not in it: Snakemake deletes outputs before a rerun
+    decisive = {"settings": settings, "code": params.code, "fold": params.fold}
+    states = nnunet.resumed(output.with_name("resume"), decisive, plans)
+    states.mkdir(parents=True, exist_ok=True)
+    command = nnunet.find("nnUNetv2_train")
+    arguments = ["1", settings["configuration"], str(params.fold), "-tr", nnunet.TRAINER]
+    arguments += ["--c"] if any(states.rglob("checkpoint_latest.pth")) else []
+    arguments += ["-device", nnunet.device(params.device, command)]
+    folders = {"raw": preprocessed, "preprocessed": preprocessed, "results": states}
+    told = " ".join(str(settings[name]) for name in ("epochs", "iterations", "batch_size"))
+    nnunet.call(command, arguments, folders, snakemake.threads, told)
+    shutil.rmtree(output, ignore_errors=True)
+    states.rename(output)
+    shutil.rmtree(states.parent, ignore_errors=True)
+
+
+run(main, globals().get("snakemake"))
