@@ -38,6 +38,7 @@ test: install
 
 # the tests that install Debian packages (a browser, SLURM); as root
 test-system: install
+	@$(MAKE) --no-print-directory install ENV=nnunet
 	@tests/system/install.sh
 	@$(BIN)/python -m pytest $(TWO) -m "system and not long"
 

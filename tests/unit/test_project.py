@@ -47,7 +47,7 @@ def rules():
 
 def test_each_rule_runs_the_script_of_its_name_and_reruns_with_its_code():
     found = rules()
-    assert len(found) == 35
+    assert len(found) == 39
     for name, (block, script) in found.items():
         assert script == name
         assert re.search(rf'code=(get_code|source\.digest)\("{name}"', block), name

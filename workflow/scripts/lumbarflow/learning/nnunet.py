@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections import deque
@@ -81,12 +80,9 @@ def device(wanted: str, command: str) -> str:
     return asked.stdout.strip() or "cpu"
 
 
-def _die_with_parent() -> None:
-    """In the new process: end when the job ends, however it ends (Linux)."""
-    import ctypes
-
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+# Waits until the job has ended, however it ended, and then kills what is left of its program: a program's own workers
+# do not notice that it was killed.
+WATCH = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
 
 
 def call(
@@ -112,14 +108,22 @@ def call(
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        preexec_fn=_die_with_parent,
+        start_new_session=True,
+    )
+    watch = subprocess.Popen(
+        [sys.executable, "-c", WATCH, str(process.pid)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     assert process.stdout is not None
     for line in filter(None, map(str.strip, process.stdout)):
         last.append(line)
         words = TIME.sub("", line)
         (logging.getLogger(PROGRESS) if words.startswith("Epoch ") else log).info("nnU-Net: %s", words)
-    if process.wait():
+    process.wait()
+    watch.communicate()
+    if process.returncode:
         raise DataError(f"nnU-Net failed: {Path(command).name} ended with {process.returncode}: " + " | ".join(last))
 
 
