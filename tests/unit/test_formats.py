@@ -146,8 +146,12 @@ def test_a_picture_is_a_slice_once_its_spacing_is_told(tmp_path):
     np.testing.assert_array_equal(found.array, shown[None])  # as a radiologist sees it
     assert found.spacing == (4, 0.7, 0.6)
     assert found.geometry.orientation() == "PIL"
-    Image.new("RGB", (4, 3)).save(tmp_path / "colour.png")
-    with pytest.raises(DataError, match=r"colour\.png: expected a grey picture, found 3 channels"):
+    for mode in ("RGB", "RGBA"):
+        Image.fromarray(shown.astype(np.uint8)).convert(mode).save(tmp_path / "grey.png")
+        grey = volumes.read(tmp_path / "grey.png", {"spacing": (0.6, 0.7, 4)})
+        np.testing.assert_array_equal(grey.array, found.array)
+    Image.new("RGB", (4, 3), (7, 7, 8)).save(tmp_path / "colour.png")
+    with pytest.raises(DataError, match=r"colour\.png: expected a grey picture, found colours"):
         volumes.read(tmp_path / "colour.png", {"spacing": (1, 1, 1)})
     (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
     with pytest.raises(DataError, match=r"cut\.png: cannot be read as a volume"):

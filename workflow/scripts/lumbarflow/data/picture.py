@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from .. import DataError
@@ -21,11 +22,14 @@ def read(path: str | Path) -> Stored:
         reader.ReadImageInformation()
         channels = reader.GetNumberOfComponents()
         check_size(path, reader.GetSize(), 2 * channels)
-        if channels != 1:
-            raise DataError(f"{path}: expected a grey picture, found {channels} channels; convert it")
         array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise damaged(path, f"it is no sound PNG ({str(error).strip().splitlines()[-1]})") from None
+    if array.ndim == 3:  # often a grey picture is stored as a coloured one
+        colours = array[..., :3]
+        if (colours != colours[..., :1]).any():
+            raise DataError(f"{path}: expected a grey picture, found colours; convert it")
+        array = np.ascontiguousarray(colours[..., 0])
     height, width = array.shape
     # stored axes are column, row, slice: towards the back, the feet and the left
     geometry = Geometry((width, height, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0, 0, 1, 1, 0, 0, 0, -1, 0))
