@@ -1,5 +1,6 @@
 """One picture of a segmented scan: what was found, at a glance."""
 
+import gc
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -60,8 +61,10 @@ def draw(
 
 
 def close(figure: Figure) -> None:
-    """Free a drawn figure, of which matplotlib keeps a reference."""
+    """Free a drawn figure, of which matplotlib keeps a reference. Its parts refer to each other in circles, and hold
+    its pictures until they are collected: 35 MiB of each scan of a folder."""
     plt.close(figure)
+    gc.collect()
 
 
 def middle_line(labels: NDArray[np.integer], chosen: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
