@@ -17,7 +17,8 @@ def main(snakemake):
     trained = []
     for model, about in zip(given.models, given.about, strict=True):
         name = "-".join(Path(model).parts[-3:-1])  # of its folders: fold and seed
-        trained.append(models.Trained(name, prediction.load(model).get_weights(), files.read_json(about)["settings"]))
+        settings = files.read_json(about)["settings"]
+        trained.append(models.Trained(name, prediction.load(model, settings["network"]).get_weights(), settings))
     tables = {Path(path).stem: path for path in given.slices}
     everyone = params.about["networks"] == "everyone"
     seen = models.seen(map(files.read_csv, given.splits), everyone)
