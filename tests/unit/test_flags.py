@@ -72,4 +72,4 @@ def test_a_scan_unlike_the_training(labels):
 def test_folds():
     assert kinds(flags.of_folds(0.6)) == ["folds disagree"]
     (flag,) = flags.of_doubt(0.4, 0.25)
-    assert flag.reason == "mean entropy 0.40 where structures are; at most 0.25 in the patients of its scores"
+    assert flag.reason == "mean entropy 0.400 where structures are; at most 0.250 in the patients of its scores"

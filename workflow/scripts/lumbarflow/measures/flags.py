@@ -128,7 +128,7 @@ def of_doubt(entropy: float, highest: float) -> Iterator[Flag]:
     """Networks less sure than of any patient that they were scored on. entropy: mean (nats) where structures are;
     highest: of those patients."""
     if entropy > highest:
-        reason = f"mean entropy {entropy:.2f} where structures are; at most {highest:.2f} in the patients of its scores"
+        reason = f"mean entropy {entropy:.3f} where structures are; at most {highest:.3f} in the patients of its scores"
         yield Flag("unsure", reason)
 
 
