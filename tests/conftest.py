@@ -145,7 +145,7 @@ class Workflow:
         return {
             str(path.relative_to(self.results)): path.read_bytes()
             for path in sorted(self.results.rglob("*"))
-            if path.is_file() and path.relative_to(self.results).parts[0] not in skip
+            if path.is_file() and path.relative_to(self.results).parts[0] not in skip and "rivals_cost" not in path.name
         }
 
     def agrees_with(self, other, ignore=()):

@@ -16,10 +16,12 @@ from lumbarflow.measures import structures
 
 # columns of scores, by what a perfect prediction gets
 ONE = re.compile(
-    r"^(reported )?(iou|(soft_)?dice|f1|precision|recall|nsd\w*|detection)$|^dice pooled$|^macro Dice$|^network: [a-z]"
+    r"^(reported )?(iou|(soft_)?dice|f1|precision|recall|nsd\w*|detection)$|^dice pooled$|^(macro )?Dice$"
+    r"|^network: [a-z]|^official |^found$"
 )
 NONE = re.compile(
-    r"^(reported )?(asd|assd)\b|^(assd_area|asd_mean_of_means|hd95|missed)$|\bchange\b|^difference$|^network: ASD"
+    r"^(reported )?(asd|assd)\b|^(assd_area|asd_mean_of_means|hd95|missed|corrected ASD, mm)$|\bchange\b"
+    r"|^difference$|^network: ASD"
 )
 
 
@@ -84,7 +86,8 @@ def check(workflow, arguments, root, experiments, sequences, empty=()):
     ran = workflow(*arguments, "--forcerun", "evaluate", "--until", "compare")
     assert set(re.findall(r"^(?:local)?rule (\w+):$", ran.stdout, re.M)) == {"evaluate", "make_tables", "compare"}
     tables = workflow.results / "tables"
-    for name in ("table2", "intervals", "variants", "ladder", "summary", "table3", "leakage", "subgroups", "ablation"):
+    scored = ("table2", "intervals", "variants", "ladder", "rivals", "summary", "table3", "leakage", "subgroups")
+    for name in (*scored, "ablation"):
         found = list(cells(tables, name, experiments))
         for row, metric, value in found:
             wanted = 0 if NONE.search(metric) else 1

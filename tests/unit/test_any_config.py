@@ -209,7 +209,7 @@ def test_a_config_is_refused_by_name_or_gives_tables_with_values(tmp_path_factor
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(publish, "write", lambda frame, stem, *rest: written.update({stem.name: frame}))
         make_all(folder, plan, written)
-    assert len(written) == 13
+    assert len(written) == 14
     alone = not config["baseline"] or set(config["run"]) == {config["baseline"]}
     for name, frame in written.items():
         if name == "ablation" and alone:

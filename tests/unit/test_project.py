@@ -47,7 +47,8 @@ def rules():
 
 def test_each_rule_runs_the_script_of_its_name_and_reruns_with_its_code():
     found = rules()
-    assert len(found) == 39
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
+    assert len(found) == len(re.findall(r"^ *script:$", text, re.M)) > 30
     for name, (block, script) in found.items():
         assert script == name
         assert re.search(rf'code=(get_code|source\.digest)\("{name}"', block), name

@@ -73,6 +73,15 @@ def test_they_are_scored_like_our_own(finished, tiny_config, tmp_path):
     np.testing.assert_array_equal(volumes.read(path).array, truth)
     np.testing.assert_array_equal(np.unique(volumes.read(flat / path.name).array), np.unique(truth))
     assert "Nothing to be done" in finished(*arguments).stdout
+    rivals = {row["experiment"]: row for row in rows(tables / "rivals.csv") if row["sequence"] in ("t1", "published")}
+    assert list(rivals) == ["sound", "flat", "told", "nnU-Net", "IIS"]
+    assert {rivals["flat"][name] for name in ("Dice", "official ivd", "found")} == {"1"}
+    finished("rivals_cost", *arguments[2:])
+    costs = {row["experiment"]: row for row in rows(tables / "rivals_cost.csv") if row["sequence"] == "t1"}
+    assert list(costs) == ["sound", "flat", "told"]
+    assert float(costs["sound"]["minutes a training"]) > 0
+    assert float(costs["sound"]["parameters"]) > 1000
+    assert costs["told"]["seconds a volume"] == ""
 
 
 def test_alone_and_in_another_place(finished, tiny_config, tmp_path):

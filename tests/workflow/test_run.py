@@ -50,7 +50,16 @@ def test_every_stage_leaves_its_files(tiny_run):
     for recipes in ("released/apta/paper", "sound/lut/labelled"):
         figures = results / f"figures/data/{recipes}/t1"
         assert {p.name for p in figures.iterdir()} == {f"{n}.{e}" for n in ("masks", "images") for e in ("png", "svg")}
-    comparisons = ("paper_comparison", "ladder", "paper_audit", "intervals", "ablation", "subgroups", "variants")
+    comparisons = (
+        "paper_comparison",
+        "ladder",
+        "rivals",
+        "paper_audit",
+        "intervals",
+        "ablation",
+        "subgroups",
+        "variants",
+    )
     for name in ("summary", "table1", "table2", "table3", "leakage", *comparisons):
         for ending in ("csv", "md", "tex", "html"):
             assert (results / f"tables/{name}.{ending}").stat().st_size > 200

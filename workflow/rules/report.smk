@@ -6,6 +6,7 @@ TABLES = ("summary", "table1", "table2", "table3", "leakage")
 COMPARISONS = {
     "paper_comparison": "The paper, cell by cell",
     "ladder": "Ladder: what each step costs",
+    "rivals": "Rivals on the same patients",
     "paper_audit": "The paper against its formulas",
     "intervals": "95% intervals",
     "ablation": "Ablation",

@@ -2,6 +2,10 @@
 # that they are scored, tabled and drawn as every network on the same test patients.
 
 
+localrules:
+    rivals_cost,
+
+
 rule import_predictions:
     """Take label volumes of another program for the predictions of the test volumes; what they lack has no score."""
     input:
@@ -37,3 +41,32 @@ rule import_predictions:
         key="config.experiments.{experiment}.labels_as",
     script:
         "../scripts/import_predictions.py"
+
+
+rule cost_table:
+    """What training and prediction of each experiment cost on this machine: on request, since no two runs agree."""
+    input:
+        predictions=get_each(rules.predict.output.table, PLAN.runs),
+    output:
+        expand("results/tables/rivals_cost.{ending}", ending=["csv", "md", "tex", "html"]),
+    log:
+        "results/logs/cost_table.log",
+    benchmark:
+        "results/benchmarks/cost_table.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(1000),
+        runtime=grow(15),
+    params:
+        code=get_code("cost_table"),
+        runs=[{**asdict(run), "trained": PLAN.trains(run.experiment)} for run in PLAN.runs],
+    script:
+        "../scripts/cost_table.py"
+
+
+rule rivals_cost:
+    """The table of costs."""
+    input:
+        rules.cost_table.output,

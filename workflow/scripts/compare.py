@@ -6,7 +6,7 @@ from lumbarflow.job import run
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import comparison, frames, publish, published, results
+    from lumbarflow.report import comparison, frames, publish, published, results, rivals
     from lumbarflow.report.notes import LAYOUTS, NOTES
 
     settings = snakemake.params.settings
@@ -25,6 +25,7 @@ def main(snakemake):
         "paper_comparison": comparison.paper_comparison(*(ours[name] for name in ("table1", "table2", "table3"))),
         "paper_audit": comparison.paper_audit(printed),
     }
+    made["rivals"] = rivals.rivals(made["intervals"], made["ablation"], ours["table3"], published.read("systems"))
     for name, frame in made.items():
         layout = LAYOUTS.get(name, publish.PLAIN)
         publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout)

@@ -15,6 +15,7 @@ LAYOUTS = {
     "table3": Layout(block="class", footnotes=["comparable with", "source"], marked="system"),
     "leakage": Layout(block="sequence", footnotes=["measured"], marked="experiment"),
     "ladder": Layout(block="sequence", footnotes=["changed"], marked="experiment"),
+    "rivals": Layout(block="sequence", footnotes=["data"], marked="experiment"),
     "intervals": Layout(block="sequence"),
     "ablation": Layout(block="sequence"),
     "subgroups": Layout(block="sequence"),
@@ -81,6 +82,22 @@ NOTES = {
         "volumes (of a split of slices: its test slices), mean over patients. So a row differs from the one above by "
         "its step alone, unless `test slices` says that it was tested on others: then part of the change is theirs."
         + SURFACE,
+    ),
+    "rivals": (
+        "Rivals on the same patients",
+        "Dice of each class by the ladder's yardstick (2-D, source grid, exact labels, mean over patients), and their "
+        "mean; difference: of that mean to the baseline, over the patients that both were tested on, with a 95% "
+        "interval (none for fewer than 6) and p as in `ablation`. Official: SPIDER's Dice of each vertebra, disc and "
+        "canal by itself in 3-D, mean over volumes; corrected ASD by the right spacing, found: the share of "
+        "structures, both means over the classes. Published systems stand below, on other patients, and rank nothing "
+        "here. A program that was trained for a share of what its makers plan (nnU-Net: 250,000 iterations) is no "
+        "measure of it.",
+    ),
+    "rivals_cost": (
+        "What each experiment cost",
+        "Means over its trainings, of this machine: minutes of a training as Snakemake measured its job (of one that "
+        "was cut off, the last part), its device, seconds and peak memory of the prediction, in which a volume is "
+        "read, segmented and written. A dash: not known, as of predictions that were made elsewhere.",
     ),
     "ablation": (
         "Ablation: each experiment against the baseline",
