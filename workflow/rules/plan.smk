@@ -31,7 +31,7 @@ def get_targets():
 
 try:
     settings.check_cut(sys.argv)
-    special = ("download", "sheet", "segment", "check_model")
+    special = ("download", "sheet", "segment", "check_model", "package", "results/models/")
     TARGETS = get_targets() if any(word in each for word in special for each in sys.argv) else set()
     config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
     PLAN = Plan.make(config, ROOT / "workflow" / "schemas", TARGETS)
@@ -42,6 +42,10 @@ except DataError as error:
 
 if PLAN.models and not config["model"] and any("segment" in target or "check_model" in target for target in TARGETS):
     logger.info(f"No model is given: {PLAN.models['']} comes with the software; models/README.md says what it is.")
+if PLAN.missing:
+    logger.info(
+        f"The dataset cannot be read, so that packages are made of the results alone, and name no scanners ({PLAN.missing})."
+    )
 EXPERIMENTS = PLAN.experiments
 # as wildcards: experiments that have a network, and those that score predictions of another program
 LEARNT, IMPORTED = ("|".join(n for n in EXPERIMENTS if PLAN.imports(n) == each) or "(?!)" for each in (False, True))

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import DataError, settings, source
+from . import DataError, files, settings, source
 from .application import levels
 from .data import dataset, new_scans, predictions, schemes
 from .data.dataset import Source
@@ -23,7 +23,10 @@ DOWNLOADING = re.compile(r"(^|_)download$|(^|/)download\.txt$")
 LISTING = re.compile(r"(^|_)sheet$|(^|/)results/sheet\.csv$")
 # rules for new scans, or their outputs: they need no dataset
 SCANNING = re.compile(r"(^|_)(segment|check_model)$|(^|/)results/segmentations/")
+# rules that need the results of a run, but not its dataset
+PACKAGING = re.compile(r"(^|_)package$|(^|/)results/models/")
 PHANTOM = "results/phantom"  # the built-in dataset is made here, never in a folder of the user
+MANIFESTS = "results/manifests"
 PROGRAMS = "results/programs"  # label volumes that other programs predict, run by rules of this workflow
 
 
@@ -67,7 +70,8 @@ class Plan:
     unlabelled: those without a mask, which are only looked at; left_out: the sequences of the dataset that are not
     wanted; scheme: what the masks' labels mean, None: they are SPIDER's; scans: {name: Scan} to be segmented; models:
     {sequence, or `` for any: absolute paths of the packages to do it by}, absolute so that Snakemake takes none for a
-    result of this run; predicted: {experiment: {volume: path}} of those that score predictions of another program."""
+    result of this run; predicted: {experiment: {volume: path}} of those that score predictions of another program;
+    missing: why the dataset cannot be read, where the results of an earlier run stand for it."""
 
     config: Mapping[str, Any]
     experiments: Mapping[str, Mapping[str, Any]]
@@ -78,6 +82,7 @@ class Plan:
     scans: Mapping[str, Scan] = field(default_factory=dict)
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
     predicted: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    missing: str = ""
 
     @classmethod
     def make(cls, config: Mapping[str, Any], schemas: Path, targets: Iterable[str] = ()) -> Plan:
@@ -94,7 +99,15 @@ class Plan:
         for module in config["modules"]:
             source.find(module, "config.modules")
         making = any(kind.search(target) for kind in (DOWNLOADING, LISTING, SCANNING) for target in targets)
-        found = {} if making else find_volumes(config)
+        packaging = bool(targets) and all(PACKAGING.search(target) for target in targets)
+        missing = ""
+        try:
+            found = {} if making else find_volumes(config)
+        except DataError as error:
+            found = find_in_results(config, experiments) if packaging else {}
+            if not found:
+                raise
+            missing = str(error)
         wanted = {name: each for name, each in found.items() if each.sequence in config["sequences"]}
         left_out = list(dict.fromkeys(each.sequence for name, each in found.items() if name not in wanted))
         unlabelled = {name: each for name, each in wanted.items() if not each.mask}
@@ -108,7 +121,7 @@ class Plan:
         scheme = schemes.load(config["scheme"], config["unknown_labels"])
         models, scans = find_models(config), find_scans(config, targets)
         predicted = find_predictions(experiments, labelled)
-        plan = cls(config, experiments, labelled, unlabelled, left_out, scheme, scans, models, predicted)
+        plan = cls(config, experiments, labelled, unlabelled, left_out, scheme, scans, models, predicted, missing)
         if plan.makes_phantom and config["scheme"] != "spider":
             raise DataError(f"config.scheme: the phantom's labels are SPIDER's, not {config['scheme']!r}; use spider")
         plan._check_patients()
@@ -438,6 +451,17 @@ def find_scans(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, S
         return {f"new-{n}": Scan(f"{PHANTOM}/new/{n}.mha", sequence=sequence) for n in (1, 2)}
     spacing = new_scans.spacing_of(str(config["spacing"]), "config.spacing")
     return new_scans.find(config["scans"], spacing) if config["scans"] else {}
+
+
+def find_in_results(config: Mapping[str, Any], experiments: Mapping[str, Any]) -> dict[str, Source]:
+    """{volume: Source} as the manifests of an earlier run list them; their images and masks are not there. {} without
+    results."""
+    recipes = dict.fromkeys((each["slices"], each["labels"], each["filter"]) for each in experiments.values())
+    paths = [Path(MANIFESTS, *recipe, f"{each}.csv") for recipe in recipes for each in config["sequences"]]
+    rows = [row for path in paths if path.is_file() for row in files.read_csv(path)]
+    found = {row["volume"]: (row["patient"], row["sequence"]) for row in rows}
+    away = "{}/{}".format(config["sheet"] or config["root"], "away")
+    return {n: Source(*found[n], f"{away}/{n}", f"{away}/{n}") for n in sorted(found, key=dataset.volume_key)}
 
 
 def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
