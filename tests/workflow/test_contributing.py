@@ -51,5 +51,5 @@ def test_the_steps_of_the_page(tmp_path, tiny_config):
         assert list(csv.DictReader(file)) == [{"volume": "1_t1", "slices": "12"}]
     with open(workflow.results / "tables/variants.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["experiment"] for row in rows} == {"plain"}
+    assert {row["experiment"] for row in rows} == {"plain", "otsu"}
     assert any(float(row["hd"]) >= float(row["hd95"]) for row in rows if row["hd"])

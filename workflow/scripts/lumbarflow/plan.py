@@ -188,6 +188,11 @@ class Plan:
         sides = self._sides(run, self.experiments[run.experiment]["split"]["seed"])
         return [name for name in self.volumes_of(run.sequence) if sides and sides[self.volumes[name].patient] == "test"]
 
+    def test_images(self, experiment: str, sequence: str, fold: str) -> list[str]:
+        """Files of the images that an experiment tests on in a fold: what a program must predict."""
+        names = [n for run in self.folds_of(experiment, sequence, fold) for n in self.tested(run)]
+        return [file for name in names for file in dataset.parts(self.volumes[name].image)]
+
     def predictions_of(self, **run: Any) -> dict[str, str]:
         """{volume: path} of the predictions that a run scores; none of a program that is yet to run. run: the values of
         its fields, as text."""
