@@ -1,10 +1,11 @@
 """The workflow at full size: planning, doing nothing, jobs a second, and what it costs over a bare loop.
 
-Run: python benchmarks/scale.py [plan] [full] [overhead]; without words all three (about half an hour on 2 cores).
+Run: python benchmarks/scale.py [plan] [full] [overhead] [rivals]; without words all (about 40 minutes on 2 cores).
     plan      building the DAG of the phantom with 447, 1,500 and 5,001 volumes: time and peak memory
     full      447 volumes through all stages with small pictures, then a run with nothing to do
     overhead  40 volumes with pictures of 640 x 512 to class weights: the workflow against a pool of processes
               that call the same scripts' functions on the same volumes, in turns
+    rivals    a folder of label volumes of 40 test volumes of 18 x 512 x 640, taken over, told apart and scored
 """
 
 import csv
@@ -34,6 +35,15 @@ experiments:
 LARGE = """
 run: [sound]
 slices: {sound: {size: [640, 512]}}
+"""
+RIVAL = """
+run: [other]
+baseline: other
+sequences: [t2]
+slices: {{sound: {{size: [640, 512]}}}}
+experiments:
+  sound: {{split: {{n_folds: 3}}}}
+  other: {{predictions: {given}, labels_as: classes, split_of: sound}}
 """
 SIZE = [640, 512]
 RECIPES = {
@@ -126,7 +136,7 @@ def bare(task):
     class_weights.main(weights)
 
 
-def make_volume(root, number):
+def make_volume(root, number, slices=31):
     """A phantom of the size of a real series, 31 slices of 640 x 512; returns its name."""
     import SimpleITK as sitk
 
@@ -137,7 +147,7 @@ def make_volume(root, number):
     for kind in ("images", "masks"):
         small = sitk.ReadImage(f"{root}/{kind}/{name}.mha")
         long = sorted(range(3), key=lambda axis: small.GetSize()[axis])  # left-right is the shortest
-        wanted = dict(zip(long, (31, 512, 640), strict=True))
+        wanted = dict(zip(long, (slices, 512, 640), strict=True))
         size = [wanted[axis] for axis in range(3)]
         steps = [s * old / new for s, old, new in zip(small.GetSpacing(), small.GetSize(), size, strict=True)]
         how = sitk.sitkLinear if kind == "images" else sitk.sitkNearestNeighbor
@@ -176,6 +186,34 @@ def overhead():
         print(f"overhead: {statistics.median(ratios):.2f} times (median of {len(ratios)}, {spread})")
 
 
+def predict(root, name, folder):
+    """Another program's labels, without instances: the true classes, one voxel off."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    from lumbarflow.data import labels
+
+    mask = sitk.ReadImage(f"{root}/masks/{name}.mha")
+    moved = sitk.GetImageFromArray(np.roll(labels.lut(sitk.GetArrayFromImage(mask)), 1, axis=(0, 1)))
+    moved.CopyInformation(mask)
+    sitk.WriteImage(moved, f"{folder}/{name}.nii.gz")
+
+
+def rivals():
+    with tempfile.TemporaryDirectory() as folder:
+        root, given = f"{folder}/data", f"{folder}/given"
+        os.mkdir(given)
+        for number in range(1, 121):  # a third of them are for test
+            predict(root, make_volume(root, number, slices=18), given)
+        config = RIVAL.format(given=given)
+        tables = [f"results/experiments/other/t2/fold-0/seed-1/{name}.csv" for name in ("split", "metrics")]
+        snakemake(folder, config, tables[0], "--config", f"root={root}")
+        took, _, output = snakemake(folder, config, tables[1], "--config", f"root={root}")
+        measured = Path(folder, "results/benchmarks").glob("*/other/t2/fold-0/*.tsv")
+        peak = max(float(row["max_rss"]) for path in measured for row in csv.DictReader(path.open(), delimiter="\t"))
+        print(f"40 predicted volumes scored: {took:.1f} s ({count_jobs(output)} jobs), {peak:.0f} MiB")
+
+
 if __name__ == "__main__":
-    for word in sys.argv[1:] or ("plan", "full", "overhead"):
-        {"plan": plan, "full": full, "overhead": overhead}[word]()
+    for word in sys.argv[1:] or ("plan", "full", "overhead", "rivals"):
+        {"plan": plan, "full": full, "overhead": overhead, "rivals": rivals}[word]()
