@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
-STILL = {"rotation": 0, "scale": 0, "shift": 0, "elastic": 0, "gamma": 0, "shading": 0, "noise": 0, "flip": 0}
+AUGMENTATION = ("rotation", "scale", "shift", "elastic", "gamma", "contrast", "invert", "low_resolution", "shading")
+STILL = dict.fromkeys((*AUGMENTATION, "noise", "flip", "reverse"), 0)
 LOSS = {"focal_weight": 0.6, "alpha": None, "gamma": 4.0, "focal_reduction": "mean", "dice_over": "joint"}
 
 

@@ -1,8 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from lumbarflow import DataError
 from lumbarflow.learning import batches
@@ -35,6 +37,23 @@ def test_local_takes_the_coils_shading_away():
     assert alike["zscore"] < 0.7
 
 
+@pytest.mark.parametrize("size", [(96, 80), (160, 128), (250, 250), (256, 256), (320, 256)])
+def test_local_is_nearly_what_the_exact_gaussian_gives(size):
+    """On blurred noise with edges, as pictures are: within 0.01, everywhere."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for sigma in (1, 3, 9):
+        smooth = cv2.GaussianBlur(rng.standard_normal(size), (0, 0), sigma)
+        picture = 110 + 50 * smooth / smooth.std() + 60 * (np.indices(size).sum(0) > sum(size) / 2)
+        picture[:, : size[1] // 5] = 2  # air
+        pictures.append(np.clip(picture, 0, 255).astype(np.uint8))
+    for picture, found in zip(pictures, batches.normalise(np.stack(pictures), "local"), strict=True):
+        image, sigma = picture.astype(float), size[0] / 8
+        image = image - ndimage.gaussian_filter(image, sigma, mode="reflect")
+        exact = image / np.sqrt(ndimage.gaussian_filter(image * image, sigma, mode="reflect") + 16)
+        np.testing.assert_allclose(found, exact, atol=0.01)
+
+
 def test_air_is_not_blown_up():
     air = np.random.default_rng(0).integers(0, 2, (1, 160, 128)).astype(np.uint8)
     assert np.abs(batches.normalise(air, "local")).max() < 0.3
@@ -56,6 +75,8 @@ def test_neighbours_are_of_the_same_volume_and_end_with_it():
 
 
 MOVES = {"rotation": 12, "scale": 0.2, "shift": 0.05, "elastic": 0.02, "gamma": 0.5, "shading": 0.3, "noise": 0}
+MOVES |= {"contrast": 0.2, "invert": 0.5, "low_resolution": 0.3, "reverse": 0}
+STILL = dict.fromkeys((*MOVES, "flip"), 0)
 
 
 def test_a_slice_and_its_neighbours_are_changed_alike():
@@ -69,6 +90,56 @@ def test_a_slice_and_its_neighbours_are_changed_alike():
     for channel in range(3):
         np.testing.assert_allclose(stack[..., channel], alone, atol=1.0)
     assert np.abs(alone - image).mean() > 5
+
+
+def greys(image, seed=0, **changes):
+    return batches.augment(image, np.zeros(image.shape[:2], np.uint8), np.random.default_rng(seed), **STILL | changes)[
+        0
+    ]
+
+
+def test_each_change_of_the_greys_does_what_it_is_called():
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (32, 1))
+    np.testing.assert_allclose(greys(ramp), ramp, atol=1e-3)
+    np.testing.assert_allclose(greys(ramp, invert=1), 255 - ramp.astype(float), atol=1e-3)
+    curves = np.stack([greys(ramp, seed, contrast=0.4)[0] for seed in range(40)])
+    assert curves.min() >= 0
+    assert curves.max() <= 255
+    assert (np.diff(curves, axis=1) < -0.1).any(1).mean() > 0.2  # tissues change places in some
+    assert np.abs(curves - ramp[0]).max() <= 0.4 * 255 + 1e-3
+    fine = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    blurred = [greys(fine, seed, low_resolution=0.7).std() for seed in range(8)]
+    assert min(blurred) < 0.2 * fine.std()
+    noisy = np.stack([greys(np.full((64, 64), 128, np.uint8), seed, noise=0.1) for seed in range(20)]) - 128
+    spreads = noisy.std((1, 2)) / 255
+    assert spreads.max() < 0.105
+    assert spreads.mean() == pytest.approx(0.05, abs=0.02)
+    assert abs(noisy.mean()) < 0.5
+
+
+def test_five_slices_at_one_time_and_their_order():
+    stack = np.random.default_rng(0).integers(0, 256, (48, 40, 5), np.uint8)
+    np.testing.assert_allclose(greys(stack, reverse=1), stack[..., ::-1], atol=1e-3)
+    changes = {"low_resolution": 0.5, "contrast": 0.3, "shading": 0.3, "noise": 0.05, "elastic": 0.02, "rotation": 5}
+    assert greys(stack, **changes).shape == stack.shape
+
+
+def test_batches_are_the_same_in_any_number_of_workers():
+    rng = np.random.default_rng(0)
+    images, masks = rng.integers(0, 256, (22, 32, 24), np.uint8), rng.integers(0, 4, (22, 32, 24), np.uint8)
+    made = [
+        list(batches.iterate(images, masks, 4, 1, 2, "local", {**STILL, **MOVES}, workers=workers))
+        for workers in (1, 2, 7)
+    ]
+    assert [len(each) for each in made] == [5, 5, 5]
+    for one, *others in zip(*made, strict=True):
+        for other in others:
+            for a, b in zip(one, other, strict=True):
+                np.testing.assert_array_equal(a, b)
+    # a training that stops early leaves no work behind
+    early = batches.iterate(images, masks, 4, 1, 2, "local", STILL, workers=3)
+    next(early)
+    early.close()
 
 
 @pytest.mark.parametrize("how", ["zscore", "local", "column_l2"])

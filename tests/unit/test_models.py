@@ -23,6 +23,8 @@ ABOUT = {
 
 
 SMALLEST = [{"ivd": 10.0}, {"ivd": 30.0, "vertebrae": 5.0}]
+OFFSETS = [{"ivd": 1.0, "vertebrae": -0.5}, {"ivd": 0.5, "vertebrae": 0.0}]
+DECISIONS = [{"offsets": o, "min_component_mm3": s} for o, s in zip(OFFSETS, SMALLEST, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def trained(weights):
 
 @pytest.fixture(scope="module")
 def made(trained):
-    return models.make(ABOUT, trained, SMALLEST, "float32")
+    return models.make(ABOUT, trained, DECISIONS, "float32")
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def model(made, tmp_path):
 def test_a_model_comes_back_as_it_was(model, weights):
     found = models.load(model)
     assert found.about["smallest"] == {"ivd": 20.0, "vertebrae": 2.5}  # the medians over trainings
+    assert found.about["offsets"] == {"ivd": 0.75, "vertebrae": -0.25}
     assert [each["member"] for each in found.about["networks"]] == [f"networks/fold-{n}-seed-1.npy" for n in (0, 1)]
     for network, expected in zip(found.networks, weights, strict=True):
         for array, given in zip(network.get_weights(), expected, strict=True):
@@ -67,7 +70,7 @@ def test_the_test_case(model, made, trained):
     assert found["dice"] == 1
     assert "passed, Dice 1.0000" in models.verdict(found)
     # the same picture, segmented by other networks
-    about, members = models.make(ABOUT, trained[:1], SMALLEST, "float32")
+    about, members = models.make(ABOUT, trained[:1], DECISIONS, "float32")
     members[models.TEST["mask"]] = made[1][models.TEST["mask"]]
     package.write(model, about, members)
     found = models.check(model)
@@ -76,7 +79,7 @@ def test_the_test_case(model, made, trained):
 
 
 def test_half_precision_is_half_as_large(model, trained):
-    about, members = models.make(ABOUT, trained, SMALLEST, "float16")
+    about, members = models.make(ABOUT, trained, DECISIONS, "float16")
     package.write(model.with_name("half.zip"), about, members)
     sizes = [
         sum(len(each) for name, each in package.read(path)[1].items() if "networks" in name)

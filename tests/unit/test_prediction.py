@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lumbarflow.images import png
-from lumbarflow.learning import prediction
+from lumbarflow.learning import decision, prediction
 
 
 def box(shape, *corners):
@@ -37,7 +37,7 @@ def flood(mask):
 
 @given(hnp.arrays(bool, (3, 6, 6)), st.integers(0, 12))
 def test_what_is_kept_are_the_components_of_enough_voxels(mask, least):
-    kept = prediction.without_small(mask, least)
+    kept = decision.without_small(mask, least)
     assert not (kept & ~mask).any()
     assert sorted(flood(kept)) == sorted(size for size in flood(mask) if size >= least)
 
@@ -45,10 +45,10 @@ def test_what_is_kept_are_the_components_of_enough_voxels(mask, least):
 def test_clean_counts_in_cubic_millimetres_and_class_by_class():
     shape, spacing = (4, 10, 10), (4.0, 0.5, 0.5)  # 1 mm3 a voxel
     large, small, disc = (1, ((0, 0, 0), (2, 3, 3))), (1, ((3, 6, 6), (4, 8, 8))), (3, ((3, 0, 6), (4, 2, 8)))
-    found = prediction.clean(box(shape, large, small, disc), spacing, {"vertebrae": 5, "ivd": 0})
+    found = decision.Decision({}, {"vertebrae": 5, "ivd": 0}).clean(box(shape, large, small, disc), spacing)
     np.testing.assert_array_equal(found, box(shape, large, disc))
     np.testing.assert_array_equal(
-        prediction.clean(box(shape, small), spacing, {"vertebrae": 4}), box(shape, small)
+        decision.Decision({}, {"vertebrae": 4}).clean(box(shape, small), spacing), box(shape, small)
     )  # exactly that volume stays
 
 
@@ -57,7 +57,7 @@ def test_the_smallest_kept_is_what_suits_each_class():
     truth = box(shape, (1, ((0, 0, 0), (2, 8, 8))), (3, ((0, 12, 0), (1, 14, 2))))
     wrong = box(shape, (1, ((0, 15, 15), (1, 18, 18))))  # 9 voxels of a vertebra that is none
     predicted = np.where(wrong > 0, wrong, truth)
-    assert prediction.choose_smallest([(predicted, truth, spacing)], [4, 10, 500]) == {
+    assert decision.choose_smallest([(predicted, truth, spacing)], [4, 10, 500]) == {
         "vertebrae": 10,
         "spinal_canal": 0,
         "ivd": 0,
@@ -104,7 +104,7 @@ def test_four_views_see_more_than_one(tmp_path):
             (view,) = prediction.load_view([row], tmp_path, (32, 32), "area", offset)
             p = np.stack([view <= 127, view > 127], -1).astype(np.float32)
             total = total + prediction.on_source(p, ROW, (128, 128), offset)
-        return (prediction.decide(total) != canvas[::2, ::2]).sum()
+        return (decision.decide(total) != canvas[::2, ::2]).sum()
 
     assert error(2) < 0.7 * error(1)
 

@@ -11,7 +11,7 @@ from lumbarflow import CLASSES, DataError
 from lumbarflow.data.geometry import Geometry
 from lumbarflow.data.phantom import make_volume
 from lumbarflow.images import png, slices
-from lumbarflow.learning import prediction, scans, segmentation
+from lumbarflow.learning import decision, prediction, scans, segmentation
 
 SPACING = (2.4, 1.5, 1.5)
 SETTINGS = {"network": {"image_size": [44, 36], "resize": "area"}, "normalisation": "zscore"}
@@ -78,17 +78,17 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neig
     segmenter = segmentation.Segmenter(network, settings, recipe["size"], tmp_path, tmp_path)
     images = prediction.load_view(rows, tmp_path, *segmenter.grid, (0, 0), neighbours, rows)
     known = prediction.probabilities(network, images, SETTINGS["normalisation"])
-    planes = np.stack([prediction.decide(p) for p in segmenter.on_source(rows, rows, views, known)])
+    planes = np.stack([decision.decide(p) for p in segmenter.on_source(rows, rows, views, known)])
     smallest = {"ivd": 500.0}
     found = scans.segment(scan, SPACING, [model(recipe, views, smallest, network)])
     assert set(np.unique(planes)) == set(range(len(CLASSES)))
-    np.testing.assert_array_equal(found.classes, prediction.clean(planes, SPACING, smallest))
+    np.testing.assert_array_equal(found.classes, decision.Decision({}, smallest).clean(planes, SPACING))
     shown = np.stack([png.read(tmp_path / "s" / f"{index:03d}.png") for index in range(len(scan))])
     shown = shown[:, place.top : place.top + place.height, place.left : place.left + place.width]
     assert found.grey == pytest.approx((shown.mean(), shown.std()))
     assert math.isnan(found.dice)
     # as sure as the workflow says of such a volume
-    entropy = segmenter.write_volume(rows, known, rows, views, smallest, tmp_path / "whole.mha")
+    entropy = segmenter.write_volume(rows, known, rows, views, decision.Decision({}, smallest), tmp_path / "whole.mha")
     assert found.doubt == (pytest.approx(entropy, rel=1e-5),)
     assert 0 < entropy <= math.log(4)
 

@@ -41,6 +41,7 @@ def test_the_released_protocol_is_the_papers(config):
         "batch_size": 8,
         "epochs": 100,
         "patience": 20,
+        "averaging": 0,
         "precision": "float32",
     }
     assert released["training"] == training
@@ -125,7 +126,7 @@ def test_the_released_protocol_is_the_papers(config):
         (
             ["experiments", "released", "prediction", "min_component_mm3"],
             [100],
-            r"released\.prediction\.min_component_mm3: what to drop is chosen on whole volumes",
+            r"released\.prediction\.min_component_mm3: is chosen on whole volumes",
         ),
         (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
         (["experiments", "gamma-04"], {}, r"config\.experiments: 'gamma-04' does not match.*letters, digits and _"),

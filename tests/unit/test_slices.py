@@ -9,7 +9,7 @@ from lumbarflow import DataError
 from lumbarflow.data import labels, volumes
 from lumbarflow.images import slices
 from lumbarflow.images.slices import Placement
-from lumbarflow.learning import prediction
+from lumbarflow.learning import decision, prediction
 
 
 def test_stretch_fills_the_canvas():
@@ -92,7 +92,7 @@ def round_trip(classes, spacing, size, fit):
     canvases = [slices.to_canvas(plane, place, size, "nearest") for plane in classes]
     return np.stack(
         [
-            prediction.decide(prediction.on_source((c[..., None] == np.arange(4)).astype(np.float32), row, size))
+            decision.decide(prediction.on_source((c[..., None] == np.arange(4)).astype(np.float32), row, size))
             for c in canvases
         ]
     )

@@ -15,9 +15,10 @@ LOSS = {
     "focal_reduction": "mean",
     "dice_over": "joint",
 }
-STILL = {"rotation": 0, "scale": 0, "shift": 0, "elastic": 0, "gamma": 0, "shading": 0, "noise": 0, "flip": 0}
-MOVED = {"rotation": 8, "scale": 0.1, "shift": 0.05, "elastic": 0.03, "gamma": 0.3, "shading": 0.3}
-MOVED |= {"noise": 0.03, "flip": 0}
+MOVES = ("rotation", "scale", "shift", "elastic", "flip", "reverse")
+STILL = dict.fromkeys((*MOVES, "gamma", "contrast", "invert", "low_resolution", "shading", "noise"), 0)
+MOVED = STILL | {"rotation": 8, "scale": 0.1, "shift": 0.05, "elastic": 0.03, "gamma": 0.3, "shading": 0.3}
+MOVED |= {"noise": 0.03}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ def fit(pictures, settings=None, augmentation=MOVED, resume=None, loss=LOSS, val
     images, masks = pictures
     keras.utils.set_random_seed(1)
     defaults = {"learning_rate": 0.003, "schedule": "cosine", "batch_size": 4, "epochs": 4, "patience": 9}
+    defaults["averaging"] = 0
     return training.train(
         build(),
         training=(images[:8], masks[:8]),
@@ -72,6 +74,34 @@ def fit(pictures, settings=None, augmentation=MOVED, resume=None, loss=LOSS, val
 def whole(pictures):
     """An undisturbed training."""
     return fit(pictures)
+
+
+def test_the_average_of_the_weights_is_kept(pictures):
+    """By hand from the weights after each batch; and the weights themselves go on as if nothing was averaged."""
+    momentum, after = 0.6, []
+
+    class Small(keras.Model):
+        def train_on_batch(self, *args, **options):
+            if not after:
+                after.append(self.get_weights())
+            result = super().train_on_batch(*args, **options)
+            after.append(self.get_weights())
+            return result
+
+    def watched():
+        plain = small()
+        return Small(plain.inputs, plain.outputs)
+
+    found = fit(pictures, {"averaging": momentum, "epochs": 2}, build=watched)
+    trained = [variable.trainable for variable in found.model.weights]
+    average = [np.array(weight) for weight in after[1]]  # Keras starts with the weights after the first batch
+    for weights in after[2:]:
+        average = [momentum * a + (1 - momentum) * w for a, w in zip(average, weights, strict=True)]
+    assert found.best_epoch == 2
+    for kept, own, last, learns in zip(found.model.get_weights(), average, after[-1], trained, strict=True):
+        np.testing.assert_allclose(kept, own if learns else last, rtol=1e-4, atol=1e-6)
+    plain = fit(pictures, {"epochs": 2})
+    assert [row["train_loss"] for row in found.history] == [row["train_loss"] for row in plain.history]
 
 
 def test_the_best_epoch_is_kept(pictures):

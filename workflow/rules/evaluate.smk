@@ -15,7 +15,8 @@ rule predict:
         pictures=directory("results/experiments/<test>/predictions"),
         volumes=directory("results/experiments/<test>/volumes"),
         table="results/experiments/<test>/predictions.csv",
-        components="results/experiments/<test>/min_component_mm3.json",
+        decision="results/experiments/<test>/decision.json",
+        reliability="results/experiments/<test>/reliability.csv",
     log:
         "results/logs/predict/<test>.log",
     benchmark:

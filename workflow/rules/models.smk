@@ -27,7 +27,7 @@ rule package_model:
         models=get_packed(PACKED.output.model, trained=True),
         about=get_packed(PACKED.output.about, trained=True),
         splits=get_packed(rules.split.output[0]),
-        components=get_packed(rules.predict.output.components),
+        decisions=get_packed(rules.predict.output.decision),
         predictions=get_packed(rules.predict.output.table),
         metrics=get_packed(rules.evaluate.output.images),
         slices=get_per_volume("results/slices/{slices}/{volume}.csv"),

@@ -17,6 +17,7 @@ CHARTS = {
     "distributions": "Every patient's Dice",
     "ladder": "Figure: ladder",
     "canary": "Figure: the canary",
+    "reliability": "Figure: reliability",
 }
 
 
@@ -291,8 +292,11 @@ rule draw_network:
 
 
 rule draw_comparisons:
-    """Draw every test patient's Dice, the ladder, and each network next to copied training masks (the canary)."""
+    """Draw every test patient's Dice, the ladder, each network next to copied training masks (the canary), and how far
+    its probabilities can be believed."""
     input:
+        reliability=get_each(rules.predict.output.reliability, PLAN.learnt),
+        decisions=get_each(rules.predict.output.decision, PLAN.learnt),
         images=get_each(rules.evaluate.output.images, PLAN.runs),
         tables=["results/tables/ladder.csv", "results/tables/leakage.csv"],
     output:

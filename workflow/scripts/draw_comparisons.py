@@ -1,4 +1,4 @@
-"""Rule draw_comparisons: every test patient, the ladder and the canary, of one sequence."""
+"""Rule draw_comparisons: every test patient, the ladder, reliability and the canary, of one sequence."""
 
 from lumbarflow.job import run
 
@@ -21,9 +21,11 @@ def main(snakemake):
     tables = [frames.read_table(path) for path in snakemake.input.tables]
     ladder, leakage = (table[table["sequence"] == sequence] for table in tables)
     title = "Dice of each test patient, pooled over its slices on the source grid, exact labels"
+    sure, offsets = results.reliability(snakemake.input.reliability, snakemake.input.decisions, sequence)
     drawn = {
         "distributions": charts.distributions(dice, f"{sequence}: {title}"),
         "ladder": charts.ladder(ladder, f"{sequence}: what each step from the paper to a sound protocol costs"),
+        "reliability": charts.reliability(sure, offsets, f"{sequence}: how often what a network says is true"),
         "canary": charts.canary(leakage, f"{sequence}: the network (filled) beside copying the nearest training mask"),
     }
     for name, figure in drawn.items():

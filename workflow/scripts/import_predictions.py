@@ -13,6 +13,7 @@ def main(snakemake):
     from lumbarflow.data import labels, masks, predictions, schemes, writing
     from lumbarflow.data.geometry import Geometry
     from lumbarflow.learning import imported, segmentation
+    from lumbarflow.learning.decision import Decision
     from lumbarflow.measures import structures
 
     compile_once(structures.label, np.ones((2, 2, 2), np.uint8), (1, 1, 1))
@@ -29,7 +30,7 @@ def main(snakemake):
         planes += [np.unique(plane).tolist() for plane in found.array]
         classes = labels.lut(found.array)
         writer = imported.Imported(None, params.settings, params.canvas_size, *folders, {name: classes}, tables)
-        written = writer.write(group, tables[name], 1, {}, Path(output.pictures), Path(output.volumes))
+        written, _ = writer.write(group, tables[name], 1, Decision(), Path(output.pictures), Path(output.volumes))
         imported.warn(written, given[name])
         told = masks.tells_structures(params.scheme)
         single = found.array if told else structures.label(classes, found.spacing)

@@ -37,7 +37,7 @@ def main(snakemake):
             **{"entropy": card.highest_entropy(given.predictions), "everyone": everyone},
         },
     }
-    about, members = models.make(about, trained, [*map(files.read_json, given.components)], params.about["weights"])
+    about, members = models.make(about, trained, [*map(files.read_json, given.decisions)], params.about["weights"])
     members["CARD.md"] = card.text(about).encode()
     package.write(snakemake.output[0], about, members)
 

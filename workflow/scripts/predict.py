@@ -8,11 +8,10 @@ def main(snakemake):
 
     # always on the CPU: the GPU stays free for training, and masks do not depend on the device of the training
     device.choose("cpu", snakemake.threads)
-    import logging
     from pathlib import Path
 
     from lumbarflow import files
-    from lumbarflow.learning import prediction, segmentation
+    from lumbarflow.learning import decision, prediction, segmentation
 
     settings, params = files.read_json(snakemake.input.about)["settings"], snakemake.params
     tables = {Path(path).stem: path for path in snakemake.input.slices}
@@ -24,18 +23,19 @@ def main(snakemake):
         Path(snakemake.input.labels[0]).parent,
     )
     groups = segmentation.by_volume(files.read_csv(snakemake.input.split))
-    validated = (segmenter.validate(group, files.read_csv(tables[volume])[0]) for volume, group in groups.items())
-    candidates = params.prediction["min_component_mm3"]
-    smallest = prediction.choose_smallest([v for v in validated if v], candidates) if candidates else {}
-    files.write_json(snakemake.output.components, smallest)
-    logging.info("components kept from so many mm3 on: %s", smallest or "all")
+    said = (segmenter.validate(group, files.read_csv(tables[volume])[0]) for volume, group in groups.items())
+    chosen = decision.choose(filter(None, said), params.prediction)
+    files.write_json(snakemake.output.decision, chosen.described())
     pictures, volumes = (Path(snakemake.output[name]) for name in ("pictures", "volumes"))
     pictures.mkdir(parents=True, exist_ok=True)
     volumes.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, reliability = [], {}
     for volume, group in segmentation.tested(groups, params.kind).items():
         table, views, whole = files.read_csv(tables[volume]), params.prediction["views"], params.kind != "slice"
-        rows += segmenter.write(group, table, views, smallest, pictures, volumes if whole else None)
+        written, sums = segmenter.write(group, table, views, chosen, pictures, volumes if whole else None)
+        rows += written
+        reliability[group[0]["sequence"]] = reliability.get(group[0]["sequence"], 0) + sums
+    files.write_csv(snakemake.output.reliability, decision.reliability_rows(reliability), decision.RELIABILITY)
     files.write_csv(snakemake.output.table, rows, list(rows[0]))
 
 

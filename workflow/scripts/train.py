@@ -27,6 +27,7 @@ def main(snakemake):
         Path(snakemake.input.slices[0]).parent,
         Path(snakemake.input.labels[0]).parent,
         experiment.resume_file(states, settings, params.code, split),
+        snakemake.threads,
     )
     about["slices"] = params.slices
     about["inputs"] = {"split.csv": files.sha256(split.read_bytes())}

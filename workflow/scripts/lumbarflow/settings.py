@@ -355,10 +355,12 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             "it there, or take it away here"
         )
     unseen = split["kind"] != "slice" and split["validation"] == "own"
-    if settings["prediction"]["min_component_mm3"] and not unseen:
+    asked = {"decision": settings["prediction"]["decision"] == "offsets"}
+    asked["min_component_mm3"] = bool(settings["prediction"]["min_component_mm3"])
+    for name in (name for name, chosen in asked.items() if chosen and not unseen):
         raise DataError(
-            f"{key}.prediction.min_component_mm3: what to drop is chosen on whole volumes of validation patients, "
-            "which this split does not have; use split.kind patient or official, or leave it empty"
+            f"{key}.prediction.{name}: is chosen on whole volumes of validation patients, which this split does not "
+            "have; use split.kind patient or official, or leave it at " + ("highest" if name == "decision" else "[]")
         )
     beyond = [fold for fold in settings["folds"] if fold >= split["n_folds"]]
     if beyond:

@@ -1,8 +1,11 @@
 """Slices as network input: loading, normalising, augmenting, batching."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 Row = Mapping[str, str]  # of a split table
 Augmentation = Mapping[str, float]
 Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]
+KNOTS = 6  # of a random curve of the greys
+# quantiles of the normal distribution: noise is looked up by random bytes, a tenth of the time that random floats take
+NORMAL = np.array([NormalDist().inv_cdf((byte + 0.5) / 256) for byte in range(256)], np.float32)
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -112,48 +118,97 @@ def augment(
     shift: float,
     elastic: float,
     gamma: float,
+    contrast: float,
+    invert: float,
+    low_resolution: float,
     shading: float,
     noise: float,
     flip: float,
-) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    reverse: float,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Randomly move one uint8 slice [H, W], or [H, W, C] with its neighbours, and its class mask [H, W] together, and
-    change the greys.
+    change the greys. Returns (float32 of the slice's shape, uint8 [H, W]).
 
-    rotation: degrees; scale, gamma: natural logarithm of the zoom and of the exponent of the greys; shift:
-    share of width and height; elastic: displacement of the knots of a coarse grid as a share of the height,
-    interpolated between the knots; shading: natural logarithm of a factor on the knots of a coarser grid,
-    interpolated between them, as coils shade a picture; noise: standard deviation as a share of the grey
-    range. Each is drawn uniformly from [-value, value], noise from [0, value]. flip: probability of exchanging
-    front and back. Returns (floats of the slice's shape, uint8 [H, W]).
+    rotation: degrees; scale: natural logarithm of the zoom; shift: share of width and height; elastic, low_resolution,
+    shading, noise: see `_moved` and `_shot`; gamma, contrast, invert: see `_curve`. Each is drawn uniformly from
+    [-value, value], low_resolution and noise from [0, value]. Probabilities: invert; flip, of exchanging front and
+    back; reverse, of exchanging the neighbours on the left with those on the right.
     """
-    height, width = image.shape[:2]
-    grey: Any = image.astype(np.float32)  # Any: OpenCV's stubs promise no dtype
-    moved: Any = mask
+    height, width = mask.shape
     centre = ((width - 1) / 2, (height - 1) / 2)
     angle, zoom = rng.uniform(-rotation, rotation), np.exp(rng.uniform(-scale, scale))
     matrix: NDArray[Any] = cv2.getRotationMatrix2D(centre, angle, zoom)
     matrix[:, 2] += rng.uniform(-shift, shift, 2) * (width, height)
-    if elastic:
-        knots = rng.uniform(-elastic, elastic, (6, 5, 2)).astype(np.float32) * height
-        y, x = np.mgrid[:height, :width].astype(np.float32)
-        back = cv2.invertAffineTransform(matrix).astype(np.float32)
-        sources = np.stack([x, y, np.ones_like(x)], -1) @ back.T
-        sources += cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
-        # the stubs do not know that a map of both coordinates needs no second map
-        grey = cv2.remap(grey, sources, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
-        moved = cv2.remap(moved, sources, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
-    else:
-        grey = cv2.warpAffine(grey, matrix, (width, height), flags=cv2.INTER_LINEAR)
-        moved = cv2.warpAffine(moved, matrix, (width, height), flags=cv2.INTER_NEAREST)
+    moved, labels = _moved(image, mask, matrix, elastic, rng)
     if flip and rng.random() < flip:
-        grey, moved = grey[:, ::-1], moved[:, ::-1]
-    grey = 255 * (grey / 255) ** np.exp(rng.uniform(-gamma, gamma))
+        moved, labels = moved[:, ::-1], labels[:, ::-1]
+    if reverse and moved.ndim > 2 and rng.random() < reverse:
+        moved = moved[..., ::-1]
+    grey = cv2.LUT(np.ascontiguousarray(moved), _curve(rng, gamma, contrast, invert))
+    return _shot(np.asarray(grey, np.float32), rng, low_resolution, shading, noise), labels
+
+
+def _moved(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], matrix: NDArray[np.floating], elastic: float, rng: Any
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A slice and its mask moved by an affine matrix [2, 3]. elastic: displacement of the knots of a coarse grid as a
+    share of the height, interpolated between the knots."""
+    height, width = mask.shape
+    if not elastic:
+        size: Any = (width, height)
+        return (
+            np.asarray(cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR), np.uint8),
+            np.asarray(cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST), np.uint8),
+        )
+    knots = rng.uniform(-elastic, elastic, (6, 5, 2)).astype(np.float32) * height
+    sources: Any = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+    back = cv2.invertAffineTransform(matrix).astype(np.float32)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    for axis in (0, 1):
+        sources[..., axis] += (back[axis, 1] * y + back[axis, 2])[:, None] + back[axis, 0] * x
+    # the stubs do not know that a map of both coordinates needs no second map
+    grey: Any = cv2.remap(image, sources, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+    labels: Any = cv2.remap(mask, sources, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
+    return grey, labels
+
+
+def _curve(rng: np.random.Generator, gamma: float, contrast: float, invert: float) -> NDArray[np.float32]:
+    """What becomes of each of the 256 greys. gamma: natural logarithm of their exponent; contrast: how far the knots of
+    a curve lie off the straight line, as a share of the grey range, so that tissues may change places; invert: how
+    often bright becomes dark."""
+    greys = 255 * np.linspace(0, 1, 256) ** np.exp(rng.uniform(-gamma, gamma))
+    if contrast:
+        knots = np.linspace(0, 255, KNOTS)
+        greys = np.interp(greys, knots, np.clip(knots + rng.uniform(-contrast, contrast, KNOTS) * 255, 0, 255))
+    if invert and rng.random() < invert:
+        greys = 255 - greys
+    return greys.astype(np.float32)
+
+
+def _shot(
+    grey: NDArray[np.float32], rng: np.random.Generator, low_resolution: float, shading: float, noise: float
+) -> NDArray[np.float32]:
+    """A slice as a worse scanner would show it. low_resolution: natural logarithm of the factor by which it is made
+    smaller and larger again; shading: natural logarithm of a factor on the knots of a coarse grid, interpolated between
+    them, as coils shade a picture; noise: standard deviation as a share of the grey range."""
+    height, width = grey.shape[:2]
+    found: Any = grey
+    if low_resolution:
+        factor = np.exp(rng.uniform(0, low_resolution))
+        size = (max(round(width / factor), 1), max(round(height / factor), 1))
+        small = [
+            cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in np.atleast_3d(found).transpose(2, 0, 1)
+        ]
+        large = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in small]
+        found = np.stack(large, -1).reshape(grey.shape)
     if shading:
         knots = rng.uniform(-shading, shading, (4, 3)).astype(np.float32)
-        field = np.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
-        grey *= field if grey.ndim == 2 else field[..., None]
-    grey += rng.standard_normal(grey.shape, np.float32) * rng.uniform(0, noise) * 255
-    return grey, moved
+        field: Any = cv2.exp(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
+        found = found * (field if grey.ndim == 2 else field[..., None])
+    if noise:
+        sd = np.float32(rng.uniform(0, noise) * 255)
+        found = found + cv2.LUT(rng.integers(0, 256, grey.shape, np.uint8), sd * NORMAL)
+    return found
 
 
 def make_batch(
@@ -194,11 +249,12 @@ def iterate(
     normalisation: str,
     augmentation: Augmentation,
     input_size: Sequence[int] | None = None,
+    workers: int = 1,
 ) -> Iterator[Batch]:
-    """Batches of one epoch in random order; each is prepared while the one before is in use.
+    """Batches of one epoch in random order, prepared by `workers` threads while those before are in use.
 
-    Order and augmentation depend only on (seed, epoch, batch). All batches have the same size, so that
-    the network is compiled once; the images left over are not used in this epoch.
+    Order and augmentation depend only on (seed, epoch, batch), not on the workers. All batches have the same size, so
+    that the network is compiled once; the images left over are not used in this epoch.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(images))
     size = min(size, len(order))
@@ -209,13 +265,16 @@ def iterate(
         rng = np.random.default_rng([seed, epoch, number])
         return make_batch(images, masks, chosen, rng, normalisation, augmentation, input_size)
 
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(prepare, 0)
-        for number in range(len(starts)):
-            batch = ahead.result()
-            if number + 1 < len(starts):
-                ahead = pool.submit(prepare, number + 1)
-            yield batch
+    with ThreadPoolExecutor(workers) as pool:
+        numbers = iter(range(len(starts)))
+        ahead = deque(pool.submit(prepare, number) for number in islice(numbers, workers + 1))
+        try:
+            while ahead:
+                batch = ahead.popleft().result()
+                ahead.extend(pool.submit(prepare, number) for number in islice(numbers, 1))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)  # of a training that stops here
 
 
 def predict(

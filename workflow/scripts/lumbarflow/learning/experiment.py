@@ -78,10 +78,12 @@ def run(
     slice_folder: Path,
     label_folder: Path,
     resume: Path,
+    workers: int = 1,
 ) -> tuple[keras.Model, list[dict[str, Any]], dict[str, Any]]:
     """Train on `used` (cpu or gpu); return the network in float32, the rows of its history and what model.json holds.
 
-    rows: rows of the split; settings: the experiment's SETTINGS, or those of `on_everyone`.
+    rows: rows of the split; settings: the experiment's SETTINGS, or those of `on_everyone`; workers: threads that
+    prepare batches.
     """
     splits.check_disjoint(rows, settings["split"]["kind"])
     everyone = settings["split"] == EVERYONE
@@ -104,6 +106,7 @@ def run(
         augmentation=settings["augmentation"],
         seed=seed,
         resume=resume,
+        workers=workers,
     )
     keras.config.set_dtype_policy("float32")  # independent of the training, so that all machines predict the same
     model = build(network)

@@ -70,6 +70,7 @@ SCHEMA = _object(
     ),
     views={"type": "integer", "minimum": 1, "maximum": 4},
     smallest={"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
+    optional={"offsets": {"type": "object", "additionalProperties": {"type": "number"}}},  # earlier packages: none
     scores=_object(entropy={"type": "number", "minimum": 0}),
     trained_on=_object(spacing_mm=_object(**ENDS), extent_mm=_object(**ENDS), grey=_object(mean=RANGE, spread=RANGE)),
     test=_object(spacing_mm={"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}),
@@ -147,10 +148,10 @@ def _networks(about: Mapping[str, Any], members: Mapping[str, bytes], path: str 
 
 
 def make(
-    about: Mapping[str, Any], trained: Sequence[Trained], smallest: Sequence[Mapping[str, float]], dtype: str
+    about: Mapping[str, Any], trained: Sequence[Trained], decisions: Sequence[Mapping[str, Any]], dtype: str
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What package.write takes. about: model.json without networks, settings, smallest and test; smallest: {class: mm3}
-    that each fold's prediction chose, of which the median is taken; dtype: of the stored weights, float32 or float16.
+    """What package.write takes. about: model.json without networks, settings, offsets, smallest and test; decisions:
+    decision.json of each fold, of which the medians are taken; dtype: of the stored weights, float32 or float16.
     """
     settings = {key: trained[0].settings[key] for key in ("normalisation", "network")}
     members, networks = {}, []
@@ -158,9 +159,11 @@ def make(
         member = f"networks/{each.name}.npy"
         members[member], shapes = package.pack(each.weights, dtype)
         networks.append({"member": member, "shapes": shapes})
-    classes = dict.fromkeys(name for each in smallest for name in each)
-    medians = {name: float(np.median([each.get(name, 0) for each in smallest])) for name in classes}
-    whole = {**about, "classes": list(CLASSES), "networks": networks, "settings": settings, "smallest": medians}
+    whole = {**about, "classes": list(CLASSES), "networks": networks, "settings": settings}
+    for key, chosen in (("offsets", "offsets"), ("smallest", "min_component_mm3")):
+        values = [each[chosen] for each in decisions]
+        names = dict.fromkeys(name for each in values for name in each)
+        whole[key] = {name: float(np.median([each.get(name, 0) for each in values])) for name in names}
     picture, spacing = test_picture(about["sequences"])
     whole["test"] = {"spacing_mm": spacing}
     whole["needs"] = needed(whole)

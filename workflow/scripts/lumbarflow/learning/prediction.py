@@ -1,7 +1,7 @@
 """Apply a trained network to slices."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .. import CLASSES, DataError
 from ..images import png
@@ -21,8 +20,6 @@ from .networks import divisor
 
 if TYPE_CHECKING:
     import keras  # at run time, only `load` imports it, after the device is chosen
-
-NOTHING = 255  # in a mask of p > 0.5: no class exceeds 0.5
 
 
 def load(path: str | Path, network: Mapping[str, Any] | None = None) -> "keras.Model":
@@ -65,16 +62,6 @@ def probabilities(
     """Class probabilities float32 [N, H, W, 4] of uint8 images [N, H, W], or with neighbours [N, H, W, C], on the
     network grid."""
     return np.concatenate([p for _, p in predict(model, images, normalisation, batch)])
-
-
-def decide(p: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Class masks uint8 [..., H, W] by the highest of the probabilities [..., H, W, 4]."""
-    return p.argmax(-1).astype(np.uint8)
-
-
-def decide_half(p: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """uint8 [..., H, W]: the class with p > 0.5, or NOTHING (the release's masks for its surface metrics)."""
-    return np.where(p.max(-1) > 0.5, p.argmax(-1), NOTHING).astype(np.uint8)
 
 
 def entropy(p: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -143,45 +130,3 @@ def network_spacing(
         mm = spacing[1 + axis] * int(row[f"source_{name}"]) / int(row[name])  # a pixel of the canvas
         steps.append(mm * canvas_size[axis] / size[axis])
     return tuple(steps)
-
-
-def without_small(mask: NDArray[np.bool_], least: float | np.floating) -> NDArray[np.bool_]:
-    """A copy of a boolean mask [slices, H, W] without the connected components (voxels joined by their faces) of fewer
-    than `least` voxels."""
-    found, count = ndimage.label(mask)
-    sizes = np.bincount(found.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    return (sizes >= max(least, 1))[found]
-
-
-def clean(classes: NDArray[np.uint8], spacing: Sequence[float], smallest: Mapping[str, float]) -> NDArray[np.uint8]:
-    """A copy of class masks uint8 [slices, H, W] in which connected components below a volume become background.
-
-    spacing: mm of a voxel along each axis; smallest: {class: mm3}.
-    """
-    cleaned = classes.copy()
-    for name, volume in smallest.items():
-        mask = classes == CLASSES.index(name)
-        cleaned[mask & ~without_small(mask, volume / np.prod(spacing))] = 0
-    return cleaned
-
-
-def choose_smallest(
-    volumes: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8], Sequence[float]]], candidates: Iterable[float]
-) -> dict[str, float]:
-    """For each foreground class, the volume (mm3) of the smallest component to keep: the candidate, or 0, with the best
-    Dice pooled over the volumes; on a tie, the smallest.
-
-    volumes: (prediction and truth as uint8 [slices, H, W], spacing in mm) of patients outside the test set.
-    """
-    chosen = {}
-    for k, name in enumerate(CLASSES[1:], 1):
-        scores = []
-        for candidate in sorted({0, *candidates}):
-            sums = np.zeros(2)
-            for predicted, truth, spacing in volumes:
-                kept = without_small(predicted == k, candidate / np.prod(spacing))
-                sums += 2 * (kept & (truth == k)).sum(), kept.sum() + (truth == k).sum()
-            scores.append((sums[0] / max(sums[1], 1), -candidate))
-        chosen[name] = -max(scores)[1]
-    return chosen

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import CLASSES
 from ..images import slices
-from . import prediction
+from . import decision, prediction
 from .batches import around
 
 if TYPE_CHECKING:
@@ -95,9 +95,10 @@ class _View:
 def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Model]) -> Segmented:
     """Segment a scan by the mean of the probabilities of all networks of all models.
 
-    array: [slices, H, W] in canonical orientation; spacing: mm of its axes. Components that are smaller than every
-    model keeps become background. Raises DataError for an image without picture.
+    array: [slices, H, W] in canonical orientation; spacing: mm of its axes. Raises DataError for an image without
+    picture.
     """
+    decided = _decision([model.about for model in models])
     views = [_View.of(model, array, spacing) for model in models]
     count, widest = sum(len(model.networks) for model in models), max(view.neighbours for view in views)
     masks = np.empty((count, *array.shape), np.uint8)
@@ -116,17 +117,29 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
         ]
         for number in range(part.stop - part.start):
             of_networks = [view.on_source(each, number) for view, each in said]
-            masks[:, start + number] = [prediction.decide(p) for p in of_networks]
+            masks[:, start + number] = [decided.decide(p) for p in of_networks]
             doubts += [prediction.doubt(p) for p in of_networks]
             p = _mean(of_networks)
-            classes[start + number] = prediction.decide(p)
+            classes[start + number] = decided.decide(p)
             entropy[start + number] = prediction.entropy(p)
-    names = {name for model in models for name in model.about["smallest"]}
-    smallest = {name: min(model.about["smallest"].get(name, 0) for model in models) for name in sorted(names)}
-    cleaned = [prediction.clean(each, spacing, smallest) for each in (classes, *masks)]
+    cleaned = [decided.clean(each, spacing) for each in (classes, *masks)]
     of_models = np.split(doubts[:, 0] / np.maximum(doubts[:, 1], 1), np.cumsum([len(m.networks) for m in models])[:-1])
     doubt = tuple(float(each.mean()) for each in of_models)
     return Segmented(cleaned[0], entropy, doubt, _agreement(cleaned[1:]), grey(shown, views[0].place))
+
+
+def _decision(models: Sequence[Mapping[str, Any]]) -> decision.Decision:
+    """Of several models together: the mean of their offsets; components that are smaller than every model keeps are
+    dropped. models: model.json of each."""
+
+    def of_each(key: str) -> dict[str, list[float]]:
+        names = sorted({name for about in models for name in about.get(key, {})})
+        return {name: [about.get(key, {}).get(name, 0.0) for about in models] for name in names}
+
+    return decision.Decision(
+        {name: float(np.mean(values)) for name, values in of_each("offsets").items()},
+        {name: min(values) for name, values in of_each("smallest").items()},
+    )
 
 
 def _seen(part: slice, wide: slice, neighbours: int, count: int) -> list[list[int]]:

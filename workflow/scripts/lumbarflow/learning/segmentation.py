@@ -16,7 +16,8 @@ from .. import CLASSES
 from ..data import writing
 from ..data.geometry import Geometry
 from ..images import png, weights
-from . import batches, prediction
+from . import batches, decision, prediction
+from .decision import Decision, Opinion
 
 if TYPE_CHECKING:
     import keras
@@ -95,41 +96,43 @@ class Segmenter:
                     total = total + prediction.on_source(p[number], row, self.canvas_size, offset)
                 yield total / len(offsets)
 
-    def validate(self, group: Sequence[Row], source: Row) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Any] | None:
-        """Predicted and true classes [N, H, W] of a validation volume on the network grid, and its spacing in
-        mm; None for other volumes. source: any row of the volume's slice table."""
+    def validate(self, group: Sequence[Row], source: Row) -> Opinion | None:
+        """What the network says of a validation volume on the network grid; None for other volumes. source: any row of
+        the volume's slice table."""
         if not any(row["subset"] == "validation" for row in group):
             return None
         p, truths = self.segment(group)
         spacing = Geometry(**json.loads(source["geometry"])).canonical_spacing()
         spacing = prediction.network_spacing(source, spacing, self.canvas_size, self.grid[0])
-        return prediction.decide(p), truths, spacing
+        return Opinion.of(p, truths, spacing, group[0]["patient"])
 
     def write(
         self,
         group: Sequence[Row],
         table: Sequence[Row],
         views: int,
-        smallest: Mapping[str, float],
+        decided: Decision,
         pictures: Path,
         whole: Path | None,
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:
         """Segment split rows of one volume; write class masks on the network grid into the folder `pictures` and, on
         the source grid, the whole volume into the folder `whole`, or else single planes; return rows of
-        predictions.csv, in which `entropy` is that of the whole volume.
+        predictions.csv, in which `entropy` is that of the whole volume, and decision.reliability of the scored rows.
 
-        table: the volume's slice table; views: as in on_source; smallest: as in write_volume.
+        table: the volume's slice table; views: as in on_source; decided: as in write_volume.
         """
         p, truths = self.segment(group)
         rows = self.write_pictures(group, p, truths, pictures)
+        scored = np.array([row["scored"] for row in rows])
+        reliability = decision.reliability(p[scored], truths[scored])
         of_index = {row["index"]: row for row in table}
         source = [of_index[row["index"]] for row in group]
         if whole:
             path = whole / f"{group[0]['volume']}.mha"
-            entropy = self.write_volume(group, p, source, views, smallest, path)
-            return [{**row, "entropy": entropy} for row in rows]
+            entropy = self.write_volume(group, p, source, views, decided, path)
+            return [{**row, "entropy": entropy} for row in rows], reliability
         digests = self.write_planes(group, p, source, views, pictures / "plane")
-        return [{**row, "plane_sha256": digest} for row, digest in zip(rows, digests, strict=True)]
+        return [{**row, "plane_sha256": digest} for row, digest in zip(rows, digests, strict=True)], reliability
 
     def write_pictures(
         self, group: Sequence[Row], p: NDArray[np.float32], truths: NDArray[np.uint8], folder: Path
@@ -140,7 +143,7 @@ class Segmenter:
         for row, probability, truth in zip(group, p, truths, strict=True):
             entry: dict[str, Any] = {key: row[key] for key in KEPT}
             entry |= {"scored": row["subset"] == "test", "plane_sha256": ""}
-            for kind, decide in (("classes", prediction.decide), ("half", prediction.decide_half)):
+            for kind, decide in (("classes", decision.decide), ("half", decision.decide_half)):
                 path = batches.slice_path(folder / kind, row)
                 entry[f"{kind}_sha256"] = png.write(path, decide(probability))
             for name, sums in weights.soft_sums(probability, truth).items():
@@ -155,7 +158,7 @@ class Segmenter:
         as of write_volume."""
         planes = self.on_source(group, source, views, p)
         paths = [batches.slice_path(folder, row) for row in group]
-        return [png.write(path, prediction.decide(q)) for path, q in zip(paths, planes, strict=True)]
+        return [png.write(path, decision.decide(q)) for path, q in zip(paths, planes, strict=True)]
 
     def write_volume(
         self,
@@ -163,16 +166,15 @@ class Segmenter:
         p: NDArray[np.float32],
         source: Sequence[Row],
         views: int,
-        smallest: Mapping[str, float],
+        decided: Decision,
         path: Path,
     ) -> float:
-        """Write the class masks of a whole volume on its stored grid, without connected components
-        below `smallest` {class: mm3}; return the mean entropy (nats) where structures are. source: rows of the slice
-        table, one for each row of the split; p: from `segment`."""
+        """Write the class masks of a whole volume, as `decided`, on its stored grid; return the mean entropy (nats)
+        where structures are. source: rows of the slice table, one for each row of the split; p: from `segment`."""
         planes, doubt = [], np.zeros(2)
         for q in self.on_source(group, source, views, p):
-            planes.append(prediction.decide(q))
+            planes.append(decided.decide(q))
             doubt += prediction.doubt(q)
         geometry = Geometry(**json.loads(source[0]["geometry"]))
-        writing.write(path, prediction.clean(np.stack(planes), geometry.canonical_spacing(), smallest), geometry)
+        writing.write(path, decided.clean(np.stack(planes), geometry.canonical_spacing()), geometry)
         return float(doubt[0] / max(doubt[1], 1))

@@ -221,6 +221,11 @@ def _train_epoch(
     return {"loss": float(result["loss"]), **summarise(result["confusion"])}
 
 
+def _average(momentum: float) -> dict[str, Any]:
+    """Options of an optimiser that keeps an exponential moving average of the weights, or none for 0."""
+    return {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": None} if momentum else {}
+
+
 def train(
     model: keras.Model,
     training: Pictures,
@@ -231,16 +236,20 @@ def train(
     augmentation: Augmentation,
     seed: int,
     resume: str | Path | None = None,
+    workers: int = 1,
 ) -> Fit:
     """Fit `model` with Adam and keep the weights of the epoch with the best validation mean IoU, or of the last one
     without validation. Under deep supervision the training loss is the mean over the heads, the validation loss that
     of the mean prediction.
 
+    With settings["averaging"] m above 0, what is validated and kept is the exponential moving average of the weights,
+    a <- m a + (1 - m) w after each batch (Polyak and Juditsky 1992, as in mean teachers), while w goes on learning.
+
     training, validation: (images uint8 [N, H, W], masks uint8 [N, H, W]). settings: learning_rate, schedule,
-    batch_size, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
-    validation set, before training stops). loss: arguments of losses.make. resume: file of the
-    checkpoint that is written after each epoch; if it exists, training resumes from it, on the CPU
-    with the same result to the last bit. Returns a Fit. Raises DataError for an empty set, masks of
+    batch_size, averaging, epochs, patience (epochs without a better validation mean IoU, pooled over the whole
+    validation set, before training stops). loss: arguments of losses.make. resume: file of the checkpoint that is
+    written after each epoch; if it exists, training resumes from it, on the CPU with the same result to the last bit.
+    workers: threads that prepare batches. Returns a Fit. Raises DataError for an empty set, masks of
     one class only, a loss that is not finite, and when memory runs out.
     """
     log = logging.getLogger(__name__)
@@ -252,11 +261,11 @@ def train(
             raise DataError(f"the {name} set is empty; lower split.n_folds or relax the filter")
         if len(np.unique(masks)) < 2:
             raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
-    criterion = make(**loss)
+    criterion, averaging = make(**loss), settings["averaging"]
     input_size = model.input_shape[1:3]
     fitted = with_heads(model)
     fitted.compile(
-        optimizer=keras.optimizers.Adam(settings["learning_rate"]),
+        optimizer=keras.optimizers.Adam(settings["learning_rate"], **_average(averaging)),
         loss=criterion if fitted is model else MeanOverHeads(criterion),
         metrics=[Confusion()],
     )
@@ -272,10 +281,15 @@ def train(
         started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
         # PyTorch draws dropout from a global generator, which no checkpoint contains
         keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        batches = iterate(*training, settings["batch_size"], seed, epoch, normalisation, augmentation, input_size)
+        batches = iterate(
+            *(*training, settings["batch_size"], seed, epoch, normalisation, augmentation, input_size, workers)
+        )
         with _explaining_memory(settings["batch_size"], needed):
             trained = _train_epoch(fitted, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started
+            learning = fitted.get_weights() if averaging else []
+            if averaging:
+                fitted.optimizer.finalize_variable_values(fitted.trainable_variables)
             scores = {}
             if validation is not None:
                 scores = evaluate(model, *validation, settings["batch_size"], normalisation, criterion)
@@ -284,6 +298,8 @@ def train(
         best = best_epoch(history)
         if best == epoch + 1:
             best_weights = fitted.get_weights()
+        if averaging:
+            fitted.set_weights(learning)
         if resume is not None:
             assert best_weights is not None  # the first epoch is the best so far
             save_state(resume, fitted, best_weights, history)

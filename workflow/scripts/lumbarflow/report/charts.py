@@ -113,6 +113,29 @@ def ladder(table: "pd.DataFrame", title: str) -> Figure:
     return figure
 
 
+def reliability(tables: Mapping[str, "pd.DataFrame"], offsets: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """How often what was said with a probability was true, one panel per class, one line per experiment, with its
+    expected calibration error. tables: {experiment: sums of reliability.csv by class and bin}; offsets: {experiment:
+    those of vertebrae, canal and discs}, if it decides by any."""
+    figure, axes = plt.subplots(1, 3, figsize=(10, 4.4), layout="constrained", sharey=True)
+    lines = ("-", "--", "-.", ":")
+    for axis, name in zip(axes, FOREGROUND, strict=True):
+        axis.plot([0, 1], [0, 1], color="#888888", lw=0.8)
+        for number, (experiment, table) in enumerate(tables.items()):
+            part = table[(table["class"] == name) & (table["from"] > 0)]  # nearly all pixels are surely something else
+            error = np.average((part["said"] - part["true"]).abs(), weights=part["pixels"]) if len(part) else np.nan
+            style = {"ls": lines[number % len(lines)], "marker": "osD^v"[number % 5]}
+            label = f"{experiment}: {error:.3f}"
+            axis.plot(part["said"], part["true"], **style, ms=3.5, color=COLOURS[name], label=label)
+        axis.set(title=NAMES[name], xlabel="probability", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False, fontsize=7, loc="upper left")
+    axes[0].set_ylabel("share that was true")
+    said = [f"{name} adds {', '.join(f'{x:+.2f}' for x in each)}" for name, each in offsets.items()]
+    figure.suptitle("\n".join([title, *(["to log-probabilities: " + "; ".join(said)] if said else [])]), fontsize=10)
+    return figure
+
+
 def canary(table: "pd.DataFrame", title: str) -> Figure:
     """The network's Dice beside that of copying the nearest training mask. table: rows of leakage.csv."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained", sharey=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from .. import files
+from .. import CLASSES, files
 from .frames import read_table
 from .table3 import CEILING
 
@@ -59,6 +60,33 @@ def by_sequence(metrics: Iterable[str | Path]) -> Iterable[tuple[str, str, pd.Da
     for path in metrics:
         for sequence, images in read_table(path).groupby("sequence", sort=False):
             yield where(path)[0], str(sequence), images
+
+
+def reliability(
+    tables: Iterable[str], decisions: Iterable[str], sequence: str
+) -> tuple[dict[str, pd.DataFrame], dict[str, list[float]]]:
+    """Of one tested sequence, {experiment: reliability.csv, all its runs together}; and {experiment: offsets of the
+    foreground classes, the mean over its runs} of those that decide by any."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    offsets: dict[str, list[list[float]]] = {}
+    for path, decision in zip(tables, decisions, strict=True):
+        rows = read_table(path)
+        rows = rows[rows["sequence"] == sequence]
+        if rows.empty:
+            continue
+        experiment = where(path)[0]
+        found.setdefault(experiment, []).append(rows)
+        if chosen := files.read_json(decision)["offsets"]:
+            offsets.setdefault(experiment, []).append([chosen.get(name, 0.0) for name in CLASSES[1:]])
+    together = {}
+    for experiment, parts in found.items():
+        rows = pd.concat(parts)
+        rows[["said", "true"]] = rows[["said", "true"]].mul(rows["pixels"], axis=0)
+        sums = rows.groupby(["class", "from", "to"], as_index=False)[["pixels", "said", "true"]].sum()
+        sums[["said", "true"]] = sums[["said", "true"]].div(sums["pixels"], axis=0)
+        together[experiment] = sums
+    means = {experiment: np.mean(each, axis=0).tolist() for experiment, each in offsets.items()}
+    return together, means
 
 
 def stacks(paths: Iterable[str]) -> dict[Key, pd.DataFrame]:
