@@ -19,7 +19,7 @@ OTHERS = ("tables/", "figures/comparisons/", "findings.", "phantom/overview.csv"
 PREPROCESSING = ("--until", "manifest")
 
 
-STAGES = {"phantom", "extract_slices", "label_slices", "train", "predict", "evaluate", "make_tables"}
+STAGES = {"phantom_patient", "extract_slices", "label_slices", "train", "predict", "evaluate", "make_tables"}
 
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)], ids=["stages", "every rule"])

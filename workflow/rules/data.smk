@@ -4,11 +4,34 @@ import time
 
 if PLAN.makes_phantom:
 
-    rule phantom:
-        """Make the built-in dataset: synthetic lumbar spines in three contrasts."""
+    # one job a patient: a rule with the files of all of them would cost Snakemake the square of their number
+    rule phantom_patient:
+        """Make a patient of the built-in dataset: a synthetic lumbar spine in up to three contrasts."""
         output:
-            images=[each.image for each in PLAN.volumes.values()],
-            masks=[each.mask for each in PLAN.volumes.values()],
+            images=expand("results/phantom/images/{{number}}_{sequence}.mha", sequence=config["sequences"]),
+            masks=expand("results/phantom/masks/{{number}}_{sequence}.mha", sequence=config["sequences"]),
+        log:
+            "results/logs/phantom/{number}.log",
+        benchmark:
+            "results/benchmarks/phantom/{number}.tsv"
+        conda:
+            "../../envs/base.yaml"
+        threads: 1
+        resources:
+            mem_mb=grow(1000),
+            runtime=grow(15),
+        params:
+            code=get_code("phantom_patient"),
+            seed=config["phantom"]["seed"],
+            sequences=config["sequences"],
+        script:
+            "../scripts/phantom_patient.py"
+
+    rule phantom:
+        """List the built-in dataset as SPIDER's overview does."""
+        input:
+            [each.image for each in PLAN.volumes.values()],
+        output:
             overview=PLAN.overview,
         log:
             "results/logs/phantom.log",
@@ -19,11 +42,10 @@ if PLAN.makes_phantom:
         threads: 1
         resources:
             mem_mb=grow(1000),
-            runtime=grow(30),
+            runtime=grow(15),
         params:
             **config["phantom"],
             code=get_code("phantom"),
-            root=subpath(output.overview, parent=True),
             sequences=config["sequences"],
         script:
             "../scripts/phantom.py"

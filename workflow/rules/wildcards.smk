@@ -3,6 +3,7 @@
 
 
 wildcard_constraints:
+    number=r"[1-9]\d*",
     volume=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     sequence="|".join([*config["sequences"], "all"]),  # all: a training on all sequences together
     tested="|".join(config["sequences"]),

@@ -1,4 +1,4 @@
-"""Rule phantom: the built-in dataset."""
+"""Rule phantom: what the built-in dataset holds."""
 
 from lumbarflow.job import run
 
@@ -7,9 +7,6 @@ def main(snakemake):
     from lumbarflow.data import phantom
 
     params = snakemake.params
-    for number in range(1, params.patients + 1):
-        for sequence in params.sequences:
-            phantom.write_volume(params.root, params.seed, number, sequence)
     phantom.write_overview(snakemake.output.overview, params.seed, params.patients, params.sequences)
 
 

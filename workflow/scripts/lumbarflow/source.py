@@ -119,6 +119,12 @@ def _sha256(file: Path) -> str:
 
 def digest(script: str, modules: Iterable[str] = ()) -> str:
     """Digest of the code behind a script of this workflow, and behind modules that the config names."""
+    return _digest(script, tuple(modules))
+
+
+@cache
+def _digest(script: str, modules: tuple[str, ...]) -> str:
+    """As digest, once for each script: thousands of jobs ask for the same."""
     found = [(SCRIPTS / f"{script}.py", SCRIPTS), *(find(module) for module in modules)]
     sums = {}
     for file, root in found:
