@@ -7,7 +7,7 @@ def main(snakemake):
     import shutil
     from pathlib import Path
 
-    from lumbarflow.learning import nnunet
+    from lumbarflow.learning import gpus, nnunet
 
     params, preprocessed = snakemake.params, Path(snakemake.input.preprocessed)
     output, settings = Path(snakemake.output.trained), params.settings
@@ -17,6 +17,8 @@ def main(snakemake):
     states = nnunet.resumed(output.with_name("resume"), decisive, plans)
     states.mkdir(parents=True, exist_ok=True)
     command = nnunet.find("nnUNetv2_train")
+    if params.device != "cpu":
+        gpus.take(gpus.listed())
     arguments = ["1", settings["configuration"], str(params.fold), "-tr", nnunet.TRAINER]
     arguments += ["--c"] if any(states.rglob("checkpoint_latest.pth")) else []
     arguments += ["-device", nnunet.device(params.device, command)]

@@ -7,12 +7,14 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from .. import DataError
+from . import gpus
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def choose(wanted: str, threads: int) -> str:
-    """Prepare the Keras backend for `auto`, `cpu` or `gpu` and return the device used (`cpu` or `gpu`).
+    """Prepare the Keras backend for `auto`, `cpu` or `gpu` and return the device used (`cpu` or `gpu`). Of several GPUs
+    this process takes one that no other training holds, and only as much of its memory as it needs.
 
     Must be called before Keras is imported; what a user's ~/.keras/keras.json says does not count. Raises DataError if
     `gpu` is wanted and the backend sees none, and for a backend that Keras does not know or that is not installed.
@@ -22,9 +24,14 @@ def choose(wanted: str, threads: int) -> str:
     if backend not in BACKENDS or not find_spec(backend):
         why = "is not installed" if backend in BACKENDS else f"is none of {', '.join(BACKENDS)}"
         raise DataError(f"the environment variable KERAS_BACKEND is {backend!r}, which {why}; set it to tensorflow")
+    taken = None
     if wanted == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        os.environ[gpus.CHOICE] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"
+    else:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"  # in the log stands what TensorFlow could not load
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        taken = gpus.take(gpus.listed())
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -45,8 +52,14 @@ def choose(wanted: str, threads: int) -> str:
     if wanted == "gpu" and not found:
         raise DataError(
             f"config.device is gpu, but {backend} sees no GPU (CUDA_VISIBLE_DEVICES is "
-            f"{os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); install envs/cuda.lock and check "
+            f"{os.environ.get(gpus.CHOICE, 'not set')}); install envs/cuda.lock and check "
             "nvidia-smi, or set device to auto or cpu"
+        )
+    if taken is not None and not found:
+        logging.getLogger(__name__).warning(
+            "this machine has a GPU (%s), but %s sees none and trains on the CPU; the log says what it could not load; "
+            "`make install ENV=cuda` installs TensorFlow with its libraries",
+            *(taken, backend),
         )
     import keras
 
