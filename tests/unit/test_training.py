@@ -76,32 +76,36 @@ def whole(pictures):
     return fit(pictures)
 
 
-def test_the_average_of_the_weights_is_kept(pictures):
+def test_the_average_of_the_weights_is_kept(pictures, monkeypatch):
     """By hand from the weights after each batch; and the weights themselves go on as if nothing was averaged."""
-    momentum, after = 0.6, []
+    momentum, after, step = 0.6, [], training._step
 
-    class Small(keras.Model):
-        def train_on_batch(self, *args, **options):
-            if not after:
-                after.append(self.get_weights())
-            result = super().train_on_batch(*args, **options)
-            after.append(self.get_weights())
-            return result
+    def watched(model, *batch):
+        result = step(model, *batch)
+        after.append(model.get_weights())
+        return result
 
-    def watched():
-        plain = small()
-        return Small(plain.inputs, plain.outputs)
-
-    found = fit(pictures, {"averaging": momentum, "epochs": 2}, build=watched)
+    monkeypatch.setattr(training, "_step", watched)
+    found = fit(pictures, {"averaging": momentum, "epochs": 2})
     trained = [variable.trainable for variable in found.model.weights]
-    average = [np.array(weight) for weight in after[1]]  # Keras starts with the weights after the first batch
-    for weights in after[2:]:
+    average = [np.array(weight) for weight in after[0]]  # Keras starts with the weights after the first batch
+    for weights in after[1:]:
         average = [momentum * a + (1 - momentum) * w for a, w in zip(average, weights, strict=True)]
     assert found.best_epoch == 2
     for kept, own, last, learns in zip(found.model.get_weights(), average, after[-1], trained, strict=True):
         np.testing.assert_allclose(kept, own if learns else last, rtol=1e-4, atol=1e-6)
     plain = fit(pictures, {"epochs": 2})
     assert [row["train_loss"] for row in found.history] == [row["train_loss"] for row in plain.history]
+
+
+def test_the_scores_of_an_epoch_are_of_all_its_batches(pictures):
+    """With next to no learning rate, an epoch of four batches scores as one of a single batch of all images."""
+    tiny = {"learning_rate": 1e-12, "schedule": "constant", "epochs": 1}
+    (four,) = fit(pictures, {**tiny, "batch_size": 2}, augmentation=STILL, build=two_heads).history
+    (one,) = fit(pictures, {**tiny, "batch_size": 8}, augmentation=STILL, build=two_heads).history
+    for name in training.SCORES:
+        # the dice part of the loss is taken over a batch
+        assert four[f"train_{name}"] == pytest.approx(one[f"train_{name}"], rel=0.05 if name == "loss" else 1e-5)
 
 
 def test_the_best_epoch_is_kept(pictures):

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ HISTORY = (
 )
 PLATEAU = 5  # epochs without a better validation mean IoU before the learning rate is halved
 PROGRESS = 60  # seconds between lines within an epoch
+AHEAD = 4  # steps that may be on their way to the device while the loss of the one before is looked at
 # messages of TensorFlow, JAX and PyTorch when memory runs out; they share no exception type
 OUT_OF_MEMORY = re.compile("MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OOM when|out of memory|allocate memory")
 
@@ -204,21 +206,39 @@ def _train_epoch(
     log: logging.Logger,
     resume: str | Path | None,
 ) -> dict[str, float]:
-    """One pass over the batches; returns the loss and scores of the training images."""
+    """One pass over the batches; returns the loss and scores of the training images, all batches together."""
     model.optimizer.learning_rate.assign(rate)
     model.reset_metrics()
-    told = time.perf_counter()
+    told, steps = time.perf_counter(), deque[Mapping[str, Any]]()
     for number, (images, masks) in enumerate(batches, 1):
-        result = model.train_on_batch(images, masks, return_dict=True)
-        if not np.isfinite(result["loss"]):
-            kept = f"; epoch {epoch - 1}, the last good one, is kept in {resume}" if resume and epoch > 1 else ""
-            raise DataError(
-                f"the loss became {result['loss']} in epoch {epoch}, batch {number}{kept}; lower training.learning_rate"
-            )
+        steps.append(_step(model, images, masks))
+        if len(steps) > AHEAD:
+            _checked(steps.popleft(), epoch, number - AHEAD, resume)
         if time.perf_counter() - told > PROGRESS:
-            told = time.perf_counter()
-            log.info("epoch %d: %d of about %d images, loss %.4f", epoch, number * len(images), count, result["loss"])
-    return {"loss": float(result["loss"]), **summarise(result["confusion"])}
+            told, loss = time.perf_counter(), _checked(steps[-1], epoch, number, resume)
+            log.info("epoch %d: %d of about %d images, loss %.4f", epoch, number * len(images), count, loss)
+    return {
+        "loss": _checked(steps[-1], epoch, number, resume),
+        **summarise(keras.ops.convert_to_numpy(steps[-1]["confusion"])),
+    }
+
+
+def _step(model: keras.Model, images: NDArray[np.float32], masks: NDArray[np.uint8]) -> Mapping[str, Any]:
+    """One step; the loss and the confusion matrix since the epoch began, as tensors of the backend, for which nothing
+    waits: a device goes on with the next batch meanwhile. Under JAX they are of this batch alone."""
+    if keras.backend.backend() == "jax":  # it has another train_function
+        return model.train_on_batch(images, masks, return_dict=True)
+    model.make_train_function()
+    return model.train_function(iter([(images, masks, None)]))
+
+
+def _checked(step: Mapping[str, Any], epoch: int, number: int, resume: str | Path | None) -> float:
+    """The loss after a step. Raises DataError if it is no number."""
+    loss = float(step["loss"])
+    if np.isfinite(loss):
+        return loss
+    kept = f"; epoch {epoch - 1}, the last good one, is kept in {resume}" if resume and epoch > 1 else ""
+    raise DataError(f"the loss became {loss} in epoch {epoch}, batch {number}{kept}; lower training.learning_rate")
 
 
 def _average(momentum: float) -> dict[str, Any]:
