@@ -1,10 +1,12 @@
 """The workflow at full size: planning, doing nothing, jobs a second, and what it costs over a bare loop.
 
-Run: python benchmarks/scale.py [plan] [full] [overhead] [rivals]; without words all (about 40 minutes on 2 cores).
+Run: python benchmarks/scale.py [plan] [full] [overhead] [rivals] [spider]; without words all (an hour on 2 cores).
     plan      building the DAG of the phantom with 447, 1,500 and 5,001 volumes: time and peak memory
     full      447 volumes through all stages with small pictures, then a run with nothing to do
     overhead  40 volumes with pictures of 640 x 512 to class weights: the workflow against a pool of processes
               that call the same scripts' functions on the same volumes, in turns
+    spider    45 volumes of SPIDER's sizes through the whole of `sound`, one epoch: from this tenth, what each stage of
+              all 447 volumes takes: time on one core, memory, disk
     rivals    a folder of label volumes of 40 test volumes of 18 x 512 x 640, taken over, told apart and scored
 """
 
@@ -35,6 +37,14 @@ experiments:
 LARGE = """
 run: [sound]
 slices: {sound: {size: [640, 512]}}
+"""
+TENTH = """
+run: [sound]
+slices: {released: {size: [640, 512]}, sound: {size: [640, 512]}}
+experiments:
+  released:
+    network: {image_size: [256, 256], options: {width: 16, momentum: 0.99}}
+    training: {epochs: 1}
 """
 RIVAL = """
 run: [other]
@@ -214,6 +224,30 @@ def rivals():
         print(f"40 predicted volumes scored: {took:.1f} s ({count_jobs(output)} jobs), {peak:.0f} MiB")
 
 
+def spider():
+    with tempfile.TemporaryDirectory() as folder:
+        root = f"{folder}/data"
+        for number in range(1, 46):
+            make_volume(root, number)
+        took, _, _ = snakemake(folder, TENTH, "--config", f"root={root}", "sequences=[t2]")
+        stages = {}
+        for path in Path(folder, "results/benchmarks").rglob("*.tsv"):
+            rule = path.relative_to(Path(folder, "results/benchmarks")).parts[0].removesuffix(".tsv")
+            with path.open() as file:
+                stages.setdefault(rule, []).extend(csv.DictReader(file, delimiter="\t"))
+        print(f"45 volumes of 31 x 640 x 512, a training of one epoch: {took / 60:.1f} minutes on {CORES} cores")
+        print("447 volumes:      jobs  minutes of one core  MiB")
+        for rule, rows in sorted(stages.items(), key=lambda item: -sum(float(row["s"]) for row in item[1])):
+            tenfold = len(rows) >= 45  # a job a volume; the others grow within themselves
+            minutes = sum(float(row["s"]) for row in rows) * 447 / 45 / 60
+            peak = max(float(row["max_rss"]) for row in rows if row["max_rss"] not in ("-", "NA"))
+            print(f"{rule:18}{len(rows) * 447 // 45 if tenfold else len(rows):5}{minutes:15.1f}{peak:10.0f}")
+        for name in sorted(os.listdir(f"{folder}/results")):
+            files = [path for path in Path(folder, "results", name).rglob("*") if path.is_file()]
+            print(f"results/{name}: {sum(path.stat().st_size for path in files) * 447 / 45 / 1e9:.2f} GB")
+
+
 if __name__ == "__main__":
-    for word in sys.argv[1:] or ("plan", "full", "overhead", "rivals"):
-        {"plan": plan, "full": full, "overhead": overhead, "rivals": rivals}[word]()
+    words = {"plan": plan, "full": full, "overhead": overhead, "rivals": rivals, "spider": spider}
+    for word in sys.argv[1:] or words:
+        words[word]()

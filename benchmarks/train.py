@@ -1,6 +1,7 @@
-"""Images a second in training: the paper's network in Keras against the same network in plain PyTorch, same run.
+"""Images a second in training and prediction: the paper's network in Keras against the same in plain PyTorch, same run.
 
-Run: python benchmarks/train.py [--size 256 256] [--batch 8] [--rounds 5] [--steps 4]
+Run: python benchmarks/train.py [--size 256 256] [--batch 8] [--rounds 5] [--steps 8] [--predict]
+Both train on the batches that `sound` trains on, augmented and normalised by as many threads as there are cores.
 The peer needs PyTorch, which is no part of the environment: `pip install --target FOLDER torch==2.13.0` (a CPU
 build will do) and PYTHONPATH=FOLDER; it runs in channels_last, the faster of its layouts. KERAS_BACKEND picks ours:
 tensorflow, jax or torch. On a GPU both train in bfloat16, PyTorch by torch.compile and autocast. Each round times
@@ -17,9 +18,8 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
-AUGMENTATION = ("rotation", "scale", "shift", "elastic", "gamma", "contrast", "invert", "low_resolution", "shading")
-STILL = dict.fromkeys((*AUGMENTATION, "noise", "flip", "reverse"), 0)
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow/scripts"))
 LOSS = {"focal_weight": 0.6, "alpha": None, "gamma": 4.0, "focal_reduction": "mean", "dice_over": "joint"}
 
 
@@ -30,30 +30,52 @@ def pictures(count, size):
     return rng.integers(0, 256, (count, *size), np.uint8), rng.integers(0, 4, (count, *size), np.uint8)
 
 
+def sound_batches(options):
+    """Batches as `sound` trains on them, two more than steps: the first two compile."""
+    import yaml
+
+    from lumbarflow.learning import batches
+
+    defined = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))["experiments"]
+    augmentation = defined["released"]["augmentation"] | defined["sound"]["augmentation"]
+    images, masks = pictures(options.batch * (options.steps + 2), options.size)
+    how = (options.batch, 1, 0, defined["sound"]["normalisation"], augmentation, None, options.threads)
+    return batches.iterate(images, masks, *how)
+
+
+def timed(options, step, wait):
+    """{rate, waiting} of step(x, y) over batches. wait: until the device has done all."""
+    waited, started, source = 0.0, 0.0, sound_batches(options)
+    for number in range(options.steps + 2):
+        if number == 2:
+            wait()
+            started, waited = time.perf_counter(), 0.0
+        asked = time.perf_counter()
+        x, y = next(source)
+        waited += time.perf_counter() - asked
+        step(x, y)
+    wait()
+    took = time.perf_counter() - started
+    return {"rate": options.batch * options.steps / took, "waiting": waited / took}
+
+
 def ours(options):
-    """Steps as the workflow makes them: batches prepared aside, one call a step."""
+    """Steps as the workflow makes them."""
     from lumbarflow.learning import device
 
     used = device.choose(options.device, options.threads)
     import keras
 
-    from lumbarflow.learning import batches, losses, networks, training
+    from lumbarflow.learning import losses, networks, training
 
     keras.config.set_dtype_policy(device.precision("auto", used))
     model = networks.build("paper", options.size)
     model.compile(keras.optimizers.Adam(1e-3), loss=losses.make("combined", **LOSS), metrics=[training.Confusion()])
-    images, masks = pictures(options.batch * (options.steps + 2), options.size)
-    waited, started = 0.0, None
-    source = batches.iterate(images, masks, options.batch, 1, 0, "column_l2", STILL)
-    for step in range(options.steps + 2):
-        asked = time.perf_counter()
-        x, y = next(source)
-        if step == 2:  # the first two compile
-            started, waited = asked, 0.0
-        waited += time.perf_counter() - asked
-        model.train_on_batch(x, y, return_dict=True)
-    took = time.perf_counter() - started
-    return {"rate": options.batch * options.steps / took, "waiting": waited / took, "device": used}
+    if options.predict:
+        return {**timed(options, lambda x, y: model.predict_on_batch(x), lambda: None), "device": used}
+    last = []
+    wait = lambda: last and float(last[-1]["loss"])  # noqa: E731
+    return {**timed(options, lambda x, y: last.append(training._step(model, x, y)), wait), "device": used}
 
 
 def peer(options):
@@ -113,34 +135,36 @@ def peer(options):
     trained = sum(p.numel() for p in network.parameters())
     moving = sum(b.numel() for name, b in network.named_buffers() if "running" in name)
     assert trained + moving == 8_037_076, trained + moving  # the same network
-    model = torch.compile(network) if gpu else network
+    model = torch.compile(network) if gpu or options.compile else network
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
-    images, masks = pictures(options.batch * (options.steps + 2), options.size)
-    for step in range(options.steps + 2):
-        if step == 2:
-            if gpu:
-                torch.cuda.synchronize()
-            started = time.perf_counter()
-        chosen = slice(step * options.batch, (step + 1) * options.batch)
-        x = torch.from_numpy(images[chosen]).to(place).float()[:, None]
-        x = (x / x.norm(dim=2, keepdim=True).clamp_min(1e-6)).to(memory_format=torch.channels_last)
-        y = torch.from_numpy(masks[chosen]).to(place).long()
+
+    def given(x):
+        return torch.from_numpy(x).permute(0, 3, 1, 2).to(place, memory_format=torch.channels_last)
+
+    def learn(x, y):
         optimiser.zero_grad()
         with torch.autocast(place, torch.bfloat16, enabled=gpu):
-            p = model(x)
-        value = loss(p, y)
-        value.backward()
+            p = model(given(x))
+        loss(p, torch.from_numpy(y).to(place).long()).backward()
         optimiser.step()
-        value.item()
-    took = time.perf_counter() - started
-    return {"rate": options.batch * options.steps / took, "device": place}
+
+    def predict(x, y):
+        with torch.inference_mode(), torch.autocast(place, torch.bfloat16, enabled=gpu):
+            model(given(x)).cpu().numpy()
+
+    if options.predict:
+        model.eval()
+    wait = torch.cuda.synchronize if gpu else lambda: None
+    return {**timed(options, predict if options.predict else learn, wait), "device": place}
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--size", type=int, nargs=2, default=[256, 256])
 parser.add_argument("--batch", type=int, default=8)
 parser.add_argument("--rounds", type=int, default=5)
-parser.add_argument("--steps", type=int, default=4)
+parser.add_argument("--steps", type=int, default=8)
+parser.add_argument("--predict", action="store_true", help="time prediction instead of training")
+parser.add_argument("--compile", action="store_true", help="the peer by torch.compile on a CPU too")
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--device", default="auto", choices=["auto", "cpu", "gpu"])
 parser.add_argument("--one", choices=["ours", "peer"], help=argparse.SUPPRESS)
@@ -161,8 +185,9 @@ for _ in range(options.rounds):
 rate = {name: statistics.median(each["rate"] for each in results) for name, results in runs.items()}
 ratios = [a["rate"] / b["rate"] for a, b in zip(runs["ours"], runs["peer"], strict=True)]
 first = runs["ours"][0]
+work = "predict" if options.predict else "train"
 print(
-    f"train paper {options.size[0]} x {options.size[1]}, batch {options.batch}, {first['device']}: "
+    f"{work} paper {options.size[0]} x {options.size[1]}, batch {options.batch}, {first['device']}: "
     f"Keras on {os.environ.get('KERAS_BACKEND', 'tensorflow')} {rate['ours']:.1f} images/s, "
     f"PyTorch {rate['peer']:.1f}, ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); "
     f"waiting for data {100 * first['waiting']:.1f}%; "
