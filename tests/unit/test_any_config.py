@@ -1,5 +1,7 @@
 """Random configs over ready-made predictions: each is refused by name, or gives tables that hold something."""
 
+import ast
+import re
 import sys
 from functools import cache
 from types import SimpleNamespace
@@ -182,6 +184,7 @@ OWN = st.fixed_dictionaries(
         "networks_of": st.sampled_from(["", "", "", "lut", "second"]),
     }
 )
+NAMED = ("TABLES", "COMPARISONS")
 NAMES = ["released", "disjoint", "patient", "lut", "honest", "sound", "first", "second"]
 CONFIG = st.fixed_dictionaries(
     {
@@ -209,7 +212,9 @@ def test_a_config_is_refused_by_name_or_gives_tables_with_values(tmp_path_factor
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(publish, "write", lambda frame, stem, *rest: written.update({stem.name: frame}))
         make_all(folder, plan, written)
-    assert len(written) == 14
+    rules = (ROOT / "workflow/rules/report.smk").read_text(encoding="utf-8")
+    (tables,), (comparisons,) = (re.findall(rf"^{name} = ([({{].*?[)}}])$", rules, re.M | re.S) for name in NAMED)
+    assert set(written) == {*ast.literal_eval(tables), *ast.literal_eval(comparisons), "cross_sequence"}
     alone = not config["baseline"] or set(config["run"]) == {config["baseline"]}
     for name, frame in written.items():
         if name == "ablation" and alone:

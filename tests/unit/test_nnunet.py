@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 
 import pytest
 
@@ -66,3 +67,10 @@ def test_the_device(tmp_path):
     script(tmp_path / "python", "echo cuda")
     assert nnunet.device("auto", str(tmp_path / "nnUNetv2_train")) == "cuda"
     assert (nnunet.device("cpu", ""), nnunet.device("gpu", "")) == ("cpu", "cuda")
+
+
+def test_workers_that_outlive_the_program_do_not_hold_the_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(nnunet, "GRACE", 0.1)
+    started = time.monotonic()
+    nnunet.call(script(tmp_path / "it", "sleep 60 & echo done"), [], {}, 1)
+    assert time.monotonic() - started < 30

@@ -49,12 +49,17 @@ def test_what_cannot_be_told_apart_or_is_not_there(tmp_path):
         predictions.check(NAMES, ["1_t1"], "here")
 
 
-def test_the_scans_own_grid_however_it_is_stored(truth, tmp_path, caplog):
-    classes, geometry = truth
+def as_itk(classes, geometry):
     image = sitk.GetImageFromArray(writing.stored(classes, geometry))
     image.SetSpacing(geometry.spacing)
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)
+    return image
+
+
+def test_the_scans_own_grid_however_it_is_stored(truth, tmp_path, caplog):
+    classes, geometry = truth
+    image = as_itk(classes, geometry)
     sitk.WriteImage(sitk.Cast(sitk.DICOMOrient(image, "RSP"), sitk.sitkFloat32), str(tmp_path / "other.nii.gz"))
     found = masks.read_on_grid(tmp_path / "other.nii.gz", CLASSES, geometry)
     np.testing.assert_array_equal(labels.lut(found.array), classes)
@@ -65,10 +70,7 @@ def test_the_scans_own_grid_however_it_is_stored(truth, tmp_path, caplog):
 def test_another_grid_is_brought_to_the_scans_and_said(truth, tmp_path, caplog):
     """Oracle: ITK's own nearest neighbour, from a grid that is finer, turned by 5 degrees, and a little smaller."""
     classes, geometry = truth
-    image = sitk.GetImageFromArray(writing.stored(classes, geometry))
-    image.SetSpacing(geometry.spacing)
-    image.SetOrigin(geometry.origin)
-    image.SetDirection(geometry.direction)
+    image = as_itk(classes, geometry)
     size = [int(n * mm / 1.3 * 0.9) for n, mm in zip(geometry.size, geometry.spacing, strict=True)]
     turn = sitk.Euler3DTransform(image.TransformContinuousIndexToPhysicalPoint([n / 2 for n in geometry.size]))
     turn.SetRotation(np.radians(5), 0, 0)

@@ -9,10 +9,14 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ ENDING = ".nii.gz"
 FOLDERS = ("raw", "preprocessed", "results")  # nnU-Net's variables nnUNet_raw and so on
 VENV = SCRIPTS.parents[1] / ".venv-nnunet" / "bin"
 TIME = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+: ?")  # before its lines
+GRACE = 2.0  # seconds that workers have to end after their program
 LAST = 8  # lines of nnU-Net that an error repeats
 
 
@@ -85,6 +90,14 @@ def device(wanted: str, command: str) -> str:
 WATCH = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
 
 
+def _end(process: subprocess.Popen[str]) -> None:
+    """Once a program has ended, end the workers that it left behind: they would hold its output open for ever."""
+    process.wait()
+    time.sleep(GRACE)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def call(
     command: str, arguments: Sequence[str], folders: Mapping[str, str | Path], threads: int, settings: str = ""
 ) -> None:
@@ -116,6 +129,7 @@ def call(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    threading.Thread(target=_end, args=(process,), daemon=True).start()
     assert process.stdout is not None
     for line in filter(None, map(str.strip, process.stdout)):
         last.append(line)

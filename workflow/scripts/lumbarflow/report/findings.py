@@ -44,7 +44,7 @@ def lines(tables: Mapping[str, pd.DataFrame], data: str, sequence: str) -> list[
         found.append(
             f"The paper prints a Dice of {_number(row['paper']['reported dice'])}. On these data, {rungs[0]} reports "
             f"{_number(first['reported dice'])}; by one yardstick (source grid, exact labels, mean over patients) its "
-            f"network reaches {_number(first['dice'])}."
+            f"predictions reach {_number(first['dice'])}."
         )
     nothing = [name for name in rungs if not row[name]["dice"] > LEARNT]
     if nothing:
