@@ -11,7 +11,7 @@ from lumbarflow import CLASSES, DataError
 from lumbarflow.data.geometry import Geometry
 from lumbarflow.data.phantom import make_volume
 from lumbarflow.images import png, slices
-from lumbarflow.learning import decision, prediction, scans, segmentation
+from lumbarflow.learning import decision, limits, prediction, scans, segmentation
 
 SPACING = (2.4, 1.5, 1.5)
 SETTINGS = {"network": {"image_size": [44, 36], "resize": "area"}, "normalisation": "zscore"}
@@ -124,6 +124,23 @@ def test_models_of_different_recipes_together(scan):
     assert 0.3 < found.dice < 1
     kept = scans.segment(scan, SPACING, [model(RECIPES["sound"], 1, {}, Network())])
     assert found.grey == kept.grey  # of the first model
+
+
+def test_an_ensemble_too_large_for_memory_is_said_with_the_numbers(scan, monkeypatch, tmp_path):
+    recipe, network = RECIPES["sound"], Network()
+    monkeypatch.setattr(limits, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(limits, "CGROUP", tmp_path)
+    assert limits.available() is None
+    (tmp_path / "meminfo").write_text("MemTotal: 9999999 kB\nMemAvailable:    2048 kB\n")
+    with pytest.raises(DataError, match=r"3 networks and a scan of 10 x 176 x 144 need about .* average fewer models"):
+        scans.segment(scan, SPACING, [model(recipe, 1, {}, network), model(recipe, 2, {}, network, network)])
+    # a container's own limit
+    (tmp_path / "meminfo").write_text("MemAvailable: 9999999 kB\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert limits.available() == 9999999 * 1024
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert limits.available() == 4000
 
 
 def test_a_scan_without_picture(scan):

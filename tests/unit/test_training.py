@@ -233,6 +233,22 @@ def test_running_out_of_memory_names_the_batch_and_the_estimate(pictures, monkey
         fit(pictures)
 
 
+def test_a_device_that_vanishes(pictures, monkeypatch, tmp_path):
+    """By the words that the backends use; the next run goes on."""
+    state, step = tmp_path / "state.npz", training._train_epoch
+
+    def lose(*arguments):
+        if arguments[4] == 2:
+            raise RuntimeError("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access\nmore")
+        return step(*arguments)
+
+    monkeypatch.setattr(training, "_train_epoch", lose)
+    with pytest.raises(DataError, match=r"stopped answering in epoch 2; epoch 1 is kept in .*npz.*\(RuntimeError: INT"):
+        fit(pictures, {"epochs": 2}, resume=state)
+    monkeypatch.setattr(training, "_train_epoch", step)
+    assert len(fit(pictures, {"epochs": 2}, resume=state).history) == 2
+
+
 def test_the_estimate_of_memory():
     """256 x 256, batch 8: a training was seen to peak at 2.0 GiB, the libraries included."""
     assert training.step_memory(networks.build("paper", (256, 256)), 8) == pytest.approx(2.0 * 2**30, rel=0.25)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import CLASSES
+from .. import CLASSES, DataError
 from ..images import slices
-from . import decision, prediction
+from . import decision, limits, prediction
 from .batches import around
 
 if TYPE_CHECKING:
@@ -96,9 +96,10 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
     """Segment a scan by the mean of the probabilities of all networks of all models.
 
     array: [slices, H, W] in canonical orientation; spacing: mm of its axes. Raises DataError for an image without
-    picture.
+    picture, and where memory does not suffice.
     """
     decided = _decision([model.about for model in models])
+    _check_memory(models, array.shape)
     views = [_View.of(model, array, spacing) for model in models]
     count, widest = sum(len(model.networks) for model in models), max(view.neighbours for view in views)
     masks = np.empty((count, *array.shape), np.uint8)
@@ -126,6 +127,22 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
     of_models = np.split(doubts[:, 0] / np.maximum(doubts[:, 1], 1), np.cumsum([len(m.networks) for m in models])[:-1])
     doubt = tuple(float(each.mean()) for each in of_models)
     return Segmented(cleaned[0], entropy, doubt, _agreement(cleaned[1:]), grey(shown, views[0].place))
+
+
+def _check_memory(models: Sequence[Model], shape: Sequence[int]) -> None:
+    """Raise DataError where the masks and probabilities of all networks need more memory than there is."""
+    voxels, networks = int(np.prod(shape)), sum(len(model.networks) for model in models)
+    planes = sum(
+        len(model.networks) * model.about["views"] ** 2 * int(np.prod(model.about["settings"]["network"]["image_size"]))
+        for model in models
+    )
+    needed = voxels * (networks + 14) + 4 * len(CLASSES) * PLANES * (planes + networks * int(np.prod(shape[1:])))
+    free = limits.available()
+    if free is not None and needed > free:
+        raise DataError(
+            f"out of memory: {networks} networks and a scan of {' x '.join(map(str, shape))} need about "
+            f"{needed / 2**30:.1f} GiB, of which {free / 2**30:.1f} GiB are free; average fewer models, or free some"
+        )
 
 
 def _decision(models: Sequence[Mapping[str, Any]]) -> decision.Decision:

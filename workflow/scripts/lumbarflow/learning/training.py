@@ -2,11 +2,10 @@
 
 import json
 import logging
-import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import CLASSES, DataError
 from ..files import replacing
+from . import limits
 from .batches import Augmentation, Batch, iterate, predict
 from .keras_losses import MeanOverHeads, Tensor
 from .losses import make
@@ -35,8 +35,6 @@ HISTORY = (
 PLATEAU = 5  # epochs without a better validation mean IoU before the learning rate is halved
 PROGRESS = 60  # seconds between lines within an epoch
 AHEAD = 4  # steps that may be on their way to the device while the loss of the one before is looked at
-# messages of TensorFlow, JAX and PyTorch when memory runs out; they share no exception type
-OUT_OF_MEMORY = re.compile("MemoryError|ResourceExhausted|RESOURCE_EXHAUSTED|OOM when|out of memory|allocate memory")
 
 
 class Confusion(keras.metrics.Metric):
@@ -183,18 +181,14 @@ def step_memory(model: keras.Model, batch: int) -> int:
     return 4 * (2 * batch * outputs + 4 * model.count_params())
 
 
-@contextmanager
-def _explaining_memory(batch: int, needed: int) -> Iterator[None]:
-    """Turn an out-of-memory error of any backend into a DataError that says what to lower. needed: from step_memory."""
-    try:
-        yield
-    except Exception as error:
-        if not OUT_OF_MEMORY.search(f"{type(error).__name__}: {error}"):
-            raise
-        raise DataError(
-            f"out of memory: a step of training.batch_size {batch} takes about {needed / 2**30:.1f} GiB; lower "
-            "training.batch_size or network.image_size, or give the job more memory"
-        ) from None
+def _explained(batch: int, needed: int, epoch: int, resume: str | Path | None) -> AbstractContextManager[None]:
+    """What to do about too little memory, and a device that is lost. needed: from step_memory."""
+    kept = f"; epoch {epoch - 1} is kept in {resume}, from which the next run goes on" if resume and epoch > 1 else ""
+    return limits.explained(
+        f"out of memory: a step of training.batch_size {batch} takes about {needed / 2**30:.1f} GiB; lower "
+        "training.batch_size or network.image_size, or give the job more memory",
+        f"the device stopped answering in epoch {epoch}{kept}; look at nvidia-smi and the system's log",
+    )
 
 
 def _train_epoch(
@@ -304,7 +298,7 @@ def train(
         batches = iterate(
             *(*training, settings["batch_size"], seed, epoch, normalisation, augmentation, input_size, workers)
         )
-        with _explaining_memory(settings["batch_size"], needed):
+        with _explained(settings["batch_size"], needed, epoch + 1, resume):
             trained = _train_epoch(fitted, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started
             learning = fitted.get_weights() if averaging else []
