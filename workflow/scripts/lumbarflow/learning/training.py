@@ -57,7 +57,7 @@ class Confusion(keras.metrics.Metric):
         self.matrix.assign_add(ops.matmul(ops.transpose(truth), predicted))
 
     def result(self) -> Tensor:
-        return ops.convert_to_tensor(self.matrix)
+        return ops.copy(ops.convert_to_tensor(self.matrix))  # a copy, which outlives the next reset
 
 
 def summarise(matrix: ArrayLike) -> dict[str, float]:
@@ -202,37 +202,41 @@ def _train_epoch(
 ) -> dict[str, float]:
     """One pass over the batches; returns the loss and scores of the training images, all batches together."""
     model.optimizer.learning_rate.assign(rate)
-    model.reset_metrics()
     told, steps = time.perf_counter(), deque[Mapping[str, Any]]()
-    for number, (images, masks) in enumerate(batches, 1):
+    losses, counts = list[float](), np.zeros((len(CLASSES), len(CLASSES)))
+
+    def look(ahead: int) -> None:
+        """Read the results of all but the last steps."""
+        nonlocal counts
+        while len(steps) > ahead:
+            step = steps.popleft()
+            losses.append(float(step["loss"]))
+            counts = counts + np.asarray(ops.convert_to_numpy(step["confusion"]), np.float64)
+            if not np.isfinite(losses[-1]):
+                kept = f"; epoch {epoch - 1}, the last good one, is kept in {resume}" if resume and epoch > 1 else ""
+                raise DataError(
+                    f"the loss became {losses[-1]} in epoch {epoch}, batch {len(losses)}{kept}; lower "
+                    "training.learning_rate"
+                )
+
+    for images, masks in batches:
         steps.append(_step(model, images, masks))
-        if len(steps) > AHEAD:
-            _checked(steps.popleft(), epoch, number - AHEAD, resume)
-        if time.perf_counter() - told > PROGRESS:
-            told, loss = time.perf_counter(), _checked(steps[-1], epoch, number, resume)
-            log.info("epoch %d: %d of about %d images, loss %.4f", epoch, number * len(images), count, loss)
-    return {
-        "loss": _checked(steps[-1], epoch, number, resume),
-        **summarise(keras.ops.convert_to_numpy(steps[-1]["confusion"])),
-    }
+        look(AHEAD)
+        if losses and time.perf_counter() - told > PROGRESS:
+            told, done = time.perf_counter(), len(losses) * len(images)
+            log.info("epoch %d: %d of about %d images, loss %.4f", epoch, done, count, losses[-1])
+    look(0)
+    return {"loss": float(np.mean(losses)), **summarise(counts)}
 
 
 def _step(model: keras.Model, images: NDArray[np.float32], masks: NDArray[np.uint8]) -> Mapping[str, Any]:
-    """One step; the loss and the confusion matrix since the epoch began, as tensors of the backend, for which nothing
-    waits: a device goes on with the next batch meanwhile. Under JAX they are of this batch alone."""
-    if keras.backend.backend() == "jax":  # it has another train_function
+    """One step; its loss and confusion matrix as tensors of the backend, for which nothing waits: the device goes on
+    with the next batch meanwhile."""
+    if keras.backend.backend() == "jax":  # it has another train_function; this one waits
         return model.train_on_batch(images, masks, return_dict=True)
     model.make_train_function()
+    model.reset_metrics()
     return model.train_function(iter([(images, masks, None)]))
-
-
-def _checked(step: Mapping[str, Any], epoch: int, number: int, resume: str | Path | None) -> float:
-    """The loss after a step. Raises DataError if it is no number."""
-    loss = float(step["loss"])
-    if np.isfinite(loss):
-        return loss
-    kept = f"; epoch {epoch - 1}, the last good one, is kept in {resume}" if resume and epoch > 1 else ""
-    raise DataError(f"the loss became {loss} in epoch {epoch}, batch {number}{kept}; lower training.learning_rate")
 
 
 def _average(momentum: float) -> dict[str, Any]:
