@@ -230,9 +230,9 @@ def _train_epoch(
 
 
 def _step(model: keras.Model, images: NDArray[np.float32], masks: NDArray[np.uint8]) -> Mapping[str, Any]:
-    """One step; its loss and confusion matrix as tensors of the backend, for which nothing waits: the device goes on
+    """One step; its loss and confusion matrix, under TensorFlow as tensors for which nothing waits: the device goes on
     with the next batch meanwhile."""
-    if keras.backend.backend() == "jax":  # it has another train_function; this one waits
+    if keras.backend.backend() != "tensorflow":  # each has its own way to call a step; this one waits
         return model.train_on_batch(images, masks, return_dict=True)
     model.make_train_function()
     model.reset_metrics()
