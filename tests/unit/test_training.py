@@ -162,7 +162,7 @@ def test_deep_supervision_trains_on_the_losses_of_the_heads(pictures):
     images, masks = (part[:8] for part in pictures)
     x = batches.normalise(images, "zscore")[..., None]
     criterion = training.make(**LOSS)
-    heads = [keras.Model(untrained.input, head)(x) for head in untrained.layers[-1].input]
+    heads = [keras.ops.convert_to_numpy(keras.Model(untrained.input, head)(x)) for head in untrained.layers[-1].input]
     found = fit(pictures, {"epochs": 1, "batch_size": 8}, augmentation=STILL, build=two_heads)
     row = found.history[0]
     assert row["train_loss"] == pytest.approx(np.mean([float(criterion(masks, head)) for head in heads]), rel=1e-4)
