@@ -12,6 +12,7 @@ import numpy as np
 from lumbarflow import files
 from lumbarflow.data import labels, masks, writing
 from lumbarflow.learning import segmentation
+from lumbarflow.learning.decision import Decision
 from lumbarflow.measures import structures
 
 # columns of scores, by what a perfect prediction gets
@@ -52,7 +53,8 @@ def predict_the_truth(results, root, experiment, recipes, sequence):
     table, listed = [], []
     for name, group in groups.items():
         whole = None if kind == "slice" else folder / "volumes"
-        table += truth.write(group, files.read_csv(slices / f"{name}.csv"), 1, {}, folder / "predictions", whole)
+        source = files.read_csv(slices / f"{name}.csv")
+        table += truth.write(group, source, 1, Decision(), folder / "predictions", whole)[0]
         if whole:
             writing.write(folder / f"structures/{name}.mha", truths[name].array, truths[name].geometry)
             listed += [{"volume": name, **row} for row in structures.describe(truths[name].array, truths[name].spacing)]

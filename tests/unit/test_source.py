@@ -37,8 +37,8 @@ def test_the_closure_follows_every_import(project):
 
 
 def digest(folder, monkeypatch):
-    source._imports.cache_clear()
-    source._sha256.cache_clear()
+    for remembers in (source._imports, source._sha256, source._digest):
+        remembers.cache_clear()
     monkeypatch.setattr(source, "SCRIPTS", folder)
     return source.digest("script")
 
