@@ -111,3 +111,27 @@ def test_conda_files_name_the_locked_versions(name):
     for line in wanted:
         package, version = line.split("==")
         assert pins[package.split("[")[0]] == version, package
+
+
+def test_the_public_checks_run_what_the_makefile_offers():
+    """Their commands are targets; the Pythons are those that the project says it runs on."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    asked, pythons = set(), set()
+    for path in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+            asked |= {step["run"] for step in job["steps"] if "run" in step}
+            pythons |= set(job.get("strategy", {}).get("matrix", {}).get("python", ()))
+    assert asked == {"make lint", "make test", "make test-system", "make test-long"}
+    assert {command.removeprefix("make ") for command in asked} <= targets
+    bounds = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    low, high = (int(minor) for minor in re.findall(r"3\.(\d+)", bounds))
+    assert pythons == {f"3.{minor}" for minor in range(low, high)}
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    for hook in hooks:
+        assert (BIN / hook["entry"].split()[0].removeprefix(".venv/bin/")).is_file(), hook["entry"]
+
+
+def test_forms_ask_for_the_log():
+    form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text(encoding="utf-8"))
+    required = {part.get("id") for part in form["body"] if part.get("validations", {}).get("required")}
+    assert {"command", "log"} <= required

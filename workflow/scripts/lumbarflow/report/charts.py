@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Box = tuple[str, str, int, int, int]  # name, kind, height, width, filters
 FOREGROUND = CLASSES[1:]
+FEW = 100  # pixels: a bin of probabilities with fewer is not drawn
 KINDS = {
     "Conv2D": ("convolution", "#0072B2"),
     "MaxPooling2D": ("max pooling", "#D55E00"),
@@ -117,12 +118,13 @@ def reliability(tables: Mapping[str, "pd.DataFrame"], offsets: Mapping[str, Sequ
     """How often what was said with a probability was true, one panel per class, one line per experiment, with its
     expected calibration error. tables: {experiment: sums of reliability.csv by class and bin}; offsets: {experiment:
     those of vertebrae, canal and discs}, if it decides by any."""
-    figure, axes = plt.subplots(1, 3, figsize=(10, 4.4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(10, 4.0), layout="constrained", sharey=True)
     lines = ("-", "--", "-.", ":")
     for axis, name in zip(axes, FOREGROUND, strict=True):
         axis.plot([0, 1], [0, 1], color="#888888", lw=0.8)
         for number, (experiment, table) in enumerate(tables.items()):
-            part = table[(table["class"] == name) & (table["from"] > 0)]  # nearly all pixels are surely something else
+            # most pixels are surely something else; a few pixels say nothing
+            part = table[(table["class"] == name) & (table["from"] > 0) & (table["pixels"] >= FEW)]
             error = np.average((part["said"] - part["true"]).abs(), weights=part["pixels"]) if len(part) else np.nan
             style = {"ls": lines[number % len(lines)], "marker": "osD^v"[number % 5]}
             label = f"{experiment}: {error:.3f}"
