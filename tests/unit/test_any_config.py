@@ -141,16 +141,16 @@ def make_all(folder, plan, written):
     }
     params, output = SimpleNamespace(**about), [str(folder / "tables/summary.csv")]
     given = {"images": images, "manifests": paths, "ceiling": [folder / "ceiling.csv"]}
-    make_tables.main(SimpleNamespace(input=SimpleNamespace(**given), params=params, output=output))
+    make_tables.main(SimpleNamespace(input=SimpleNamespace(**given), params=params, output=output, config={}))
     ours = [folder / f"{name}.csv" for name in ("table1", "table2", "table3")]
     for path in ours:
         written[path.stem].map(files.format_number).to_csv(path, index=False)
     stacks = [path.replace("metrics.csv", "metrics_stack.csv") for path in images]
     given = {"images": images, "stacks": stacks, "tables": ours, "overview": [overview]}
-    compare.main(SimpleNamespace(input=SimpleNamespace(**given), params=params, output=output))
+    compare.main(SimpleNamespace(input=SimpleNamespace(**given), params=params, output=output, config={}))
     given = {"images": images, "across": []}
     output = [str(folder / "tables/cross_sequence.csv")]
-    cross_table.main(SimpleNamespace(input=SimpleNamespace(**given), params=params, output=output))
+    cross_table.main(SimpleNamespace(input=SimpleNamespace(**given), params=params, output=output, config={}))
 
 
 EVALUATION = st.fixed_dictionaries(
@@ -210,7 +210,7 @@ def test_a_config_is_refused_by_name_or_gives_tables_with_values(tmp_path_factor
     folder, written = tmp_path_factory.mktemp("any"), {}
     (folder / "tables").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publish, "write", lambda frame, stem, *rest: written.update({stem.name: frame}))
+        patch.setattr(publish, "write", lambda frame, stem, *rest, **_: written.update({stem.name: frame}))
         make_all(folder, plan, written)
     rules = (ROOT / "workflow/rules/report.smk").read_text(encoding="utf-8")
     (tables,), (comparisons,) = (re.findall(rf"^{name} = ([({{].*?[)}}])$", rules, re.M | re.S) for name in NAMED)

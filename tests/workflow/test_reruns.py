@@ -59,7 +59,7 @@ STAGES = ("split", "train", "predict", "structures", "evaluate", "draw_run")
 
 
 def tables(sequences=SEQUENCES):
-    return {"make_tables", "compare", "findings"} | jobs("draw_comparisons", sequences)
+    return {"make_tables", "compare", "findings", "provenance"} | jobs("draw_comparisons", sequences)
 
 
 def after(stage, sequences=SEQUENCES, experiments=EXPERIMENTS, fold="0", seed="1"):
@@ -336,6 +336,7 @@ def test_touching_every_file_of_the_project(project):
 
 
 MEASURED = {"evaluate", "leakage", "draw_run", "make_tables", "compare", "draw_comparisons", "findings"}
+MEASURED |= {"provenance"}
 
 
 @pytest.mark.parametrize(
@@ -350,7 +351,7 @@ MEASURED = {"evaluate", "leakage", "draw_run", "make_tables", "compare", "draw_c
         ("lumbarflow/measures/structures.py", {"ceiling", "structures", *MEASURED} - {"leakage"}),
         (
             "lumbarflow/report/published/table2.csv",
-            {"make_tables", "compare", "draw_comparisons", "dataset_table", "fidelity_table", "findings"},
+            {"make_tables", "compare", "draw_comparisons", "dataset_table", "fidelity_table", "findings", "provenance"},
         ),
         ("lumbarflow/plan.py", set()),
         ("show.py", set()),

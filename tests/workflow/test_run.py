@@ -1,6 +1,8 @@
 """The true workflow on tiny data: what it makes, and that it makes it once."""
 
 import csv
+import hashlib
+import json
 import re
 import shutil
 
@@ -245,7 +247,7 @@ def test_the_official_split_follows_the_overview(tiny_config, workflow):
     assert {row["patient"] for row in split if row["subset"] == "test"} == {"5"}
 
 
-COMPARED = {"make_tables", "compare", "draw_comparisons", "findings"}
+COMPARED = {"make_tables", "compare", "draw_comparisons", "findings", "provenance"}
 MEASURED = {"evaluate", "draw_run", *COMPARED}
 
 
@@ -270,9 +272,29 @@ def test_a_changed_setting_reruns_what_uses_it(tiny_run, tiny_config, tmp_path, 
     planned = jobs(tiny_run("--configfile", tiny_config, path, "--dry-run").stdout)
     assert set(planned) == expected
     assert all(
-        count == (1 if rule in ("make_tables", "compare", "findings", "draw_network") else 2)
+        count == (1 if rule in ("make_tables", "compare", "findings", "provenance", "draw_network") else 2)
         for rule, count in planned.items()
     ), planned
+
+
+def test_where_the_results_are_from(tiny_run):
+    """Digests by hand; and each page of a table names the software and the config."""
+    told = json.loads((tiny_run.results / "provenance.json").read_text(encoding="utf-8"))
+    assert told["software"].startswith("lumbarflow ")
+    assert told["versions"]["keras"]
+    for kind, count in (("splits", 4), ("models", 4), ("tables", 13)):
+        assert len(told[kind]) == count
+        for path, digest in told[kind].items():
+            assert hashlib.sha256((tiny_run.folder / path).read_bytes()).hexdigest() == digest, path
+    lines = set()
+    for path in (tiny_run.results / "manifests").rglob("*.csv"):
+        lines |= {
+            " ".join(row[k] for k in ("volume", "index", "image_sha256", "mask_sha256")) + "\n" for row in rows(path)
+        }
+    assert hashlib.sha256("".join(sorted(lines)).encode()).hexdigest() == told["data_sha256"]
+    page = (tiny_run.results / "tables/table2.html").read_text(encoding="utf-8")
+    assert f"Made by {told['software']}; config {told['config_sha256'][:16]};" in page
+    assert told["software"] not in (tiny_run.results / "tables/table2.csv").read_text(encoding="utf-8")
 
 
 def test_the_report_is_one_file(tiny_run, tiny_config):

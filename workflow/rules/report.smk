@@ -357,6 +357,37 @@ rule findings:
         "../scripts/findings.py"
 
 
+rule provenance:
+    """Where the results are from: software, config, data, splits, models and tables, each by a digest."""
+    input:
+        manifests=get_each(rules.manifest.output[0], PLAN.manifests),
+        splits=get_each(rules.split.output[0], PLAN.runs),
+        models=get_each(rules.train.output.model, PLAN.trainings),
+        tables=expand("results/tables/{table}.csv", table=[*TABLES, *COMPARISONS]),
+    output:
+        data="results/provenance.json",
+        page=report(
+            "results/provenance.html",
+            category="0 What was found",
+            labels={"page": "Where it is from"},
+            caption="../report/provenance.rst",
+        ),
+    log:
+        "results/logs/provenance.log",
+    benchmark:
+        "results/benchmarks/provenance.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(500),
+        runtime=grow(15),
+    params:
+        code=get_code("provenance"),
+    script:
+        "../scripts/provenance.py"
+
+
 rule tables:
     """All tables, from the models that exist; only missing or outdated ones are trained."""
     input:
@@ -364,6 +395,7 @@ rule tables:
         rules.dataset_table.output,
         rules.fidelity_table.output if PLAN.repairs else [],
         rules.cross_table.output if PLAN.cross_runs else [],
+        rules.provenance.output,
 
 
 rule figures:

@@ -1,14 +1,15 @@
 """Rule compare: intervals, variants, the ladder, ablation, subgroups, and the paper against us and its own formulas."""
 
-from lumbarflow.job import run
+from lumbarflow.job import run, software
 
 
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import comparison, frames, publish, published, results, rivals
+    from lumbarflow.report import comparison, frames, provenance, publish, published, results, rivals
     from lumbarflow.report.notes import LAYOUTS, NOTES
 
+    made_by = provenance.line(software(), snakemake.config)
     settings = snakemake.params.settings
     ours = {Path(path).stem: frames.read_table(path) for path in snakemake.input.tables}
     printed = {name: published.read(name) for name in ("table1", "table2", "table3")}
@@ -28,7 +29,7 @@ def main(snakemake):
     made["rivals"] = rivals.rivals(made["intervals"], made["ablation"], ours["table3"], published.read("systems"))
     for name, frame in made.items():
         layout = LAYOUTS.get(name, publish.PLAIN)
-        publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout)
+        publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout, made=made_by)
 
 
 run(main, globals().get("snakemake"))

@@ -1,21 +1,22 @@
 """Rule cost_table: what each experiment cost to train and to predict, on this machine."""
 
-from lumbarflow.job import run
+from lumbarflow.job import run, software
 
 
 def main(snakemake):
     from pathlib import Path
 
     from lumbarflow import files
-    from lumbarflow.report import publish, rivals
+    from lumbarflow.report import provenance, publish, rivals
     from lumbarflow.report.notes import NOTES
 
+    made_by = provenance.line(software(), snakemake.config)
     output, rows = Path(snakemake.output[0]), []
     for each, table in zip(snakemake.params.runs, snakemake.input.predictions, strict=True):
         volumes = len({row["volume"] for row in files.read_csv(table)})
         rows.append(rivals.run_cost(each, output.parents[1], volumes))
     layout = publish.Layout(block="sequence")
-    publish.write(rivals.cost(rows), output.with_suffix(""), *NOTES["rivals_cost"], layout)
+    publish.write(rivals.cost(rows), output.with_suffix(""), *NOTES["rivals_cost"], layout, made=made_by)
 
 
 run(main, globals().get("snakemake"))

@@ -1,14 +1,15 @@
 """Rule cross_table: networks on sequences that they were not trained on."""
 
-from lumbarflow.job import run
+from lumbarflow.job import run, software
 
 
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import frames, publish, results, tables
+    from lumbarflow.report import frames, provenance, publish, results, tables
     from lumbarflow.report.notes import NOTES
 
+    made_by = provenance.line(software(), snakemake.config)
     runs, evaluation = [], snakemake.params.evaluation
     tested = [(path, results.where(path)) for path in snakemake.input.images]
     tested += [(path, results.where(Path(path).parents[1])) for path in snakemake.input.across]
@@ -16,7 +17,9 @@ def main(snakemake):
         images = frames.read_table(path)
         images = images[images["scored"] & (images["grid"] == evaluation[experiment]["grid"])]
         runs += [(experiment, trained_on, *group) for group in images.groupby("sequence", sort=False)]
-    publish.write(tables.across(runs), Path(snakemake.output[0]).with_suffix(""), *NOTES["cross_sequence"])
+    publish.write(
+        tables.across(runs), Path(snakemake.output[0]).with_suffix(""), *NOTES["cross_sequence"], made=made_by
+    )
 
 
 run(main, globals().get("snakemake"))

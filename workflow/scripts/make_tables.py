@@ -1,14 +1,15 @@
 """Rule make_tables: every table of the paper, and the summary."""
 
-from lumbarflow.job import run
+from lumbarflow.job import run, software
 
 
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import publish, published, results, table3, tables
+    from lumbarflow.report import provenance, publish, published, results, table3, tables
     from lumbarflow.report.notes import LAYOUTS, NOTES
 
+    made_by = provenance.line(software(), snakemake.config)
     manifests = results.manifests(snakemake.input.manifests, snakemake.params.experiments)
     found = results.read(snakemake.input.images, snakemake.params.evaluation, snakemake.params.trains)
     printed = published.read("table2")
@@ -25,7 +26,7 @@ def main(snakemake):
     }
     for name, frame in made.items():
         layout = LAYOUTS.get(name, publish.PLAIN)
-        publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout)
+        publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout, made=made_by)
 
 
 run(main, globals().get("snakemake"))

@@ -90,6 +90,17 @@ def software() -> str:
     return f"{name}, commit {said.stdout.strip() or 'unknown'}"
 
 
+def versions() -> dict[str, str]:
+    """{package: version} of those of PACKAGES that this environment has."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def _log_circumstances(log: logging.Logger, snakemake: Any, command: str) -> None:
     log.info("rule %s, wildcards %s, %d threads", snakemake.rule, dict(snakemake.wildcards), snakemake.threads)
     log.info("command %s", command)
@@ -97,13 +108,7 @@ def _log_circumstances(log: logging.Logger, snakemake: Any, command: str) -> Non
     log.info(
         "in %s, Python %s on %s, process %d", os.getcwd(), platform.python_version(), platform.platform(), os.getpid()
     )
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # this environment lacks it
-            continue
-    log.info("versions %s", ", ".join(f"{name} {number}" for name, number in found.items()))
+    log.info("versions %s", ", ".join(f"{name} {number}" for name, number in versions().items()))
     log.info("params %s", dict(snakemake.params))
     inputs = [str(path) for path in snakemake.input]
     sizes = [f"{path} ({os.path.getsize(path)} bytes)" for path in inputs[:LISTED] if os.path.exists(path)]

@@ -38,8 +38,9 @@ class Layout:
 PLAIN = Layout()
 
 
-def write(frame: pd.DataFrame, stem: str | Path, title: str, note: str, layout: Layout = PLAIN) -> None:
-    """Write a table as CSV (full precision), Markdown, LaTeX and a small sortable HTML page."""
+def write(frame: pd.DataFrame, stem: str | Path, title: str, note: str, layout: Layout = PLAIN, made: str = "") -> None:
+    """Write a table as CSV (full precision), Markdown, LaTeX and a small sortable HTML page. made: what the page says
+    of where it is from; the other files say nothing of it, so that the same data give the same bytes."""
     frame = frame.reset_index(drop=True)
     with replacing(f"{stem}.csv") as path:
         frame.map(format_number).to_csv(path, index=False, lineterminator="\n")
@@ -56,7 +57,7 @@ def write(frame: pd.DataFrame, stem: str | Path, title: str, note: str, layout: 
     with replacing(f"{stem}.tex") as path:
         path.write_text(_latex(blocks, marks, texts, title), encoding="utf-8")
     with replacing(f"{stem}.html") as path:
-        path.write_text(_page(blocks, marks, texts, title, note), encoding="utf-8")
+        path.write_text(_page(blocks, marks, texts, title, note, made), encoding="utf-8")
 
 
 def words(name: str) -> str:
@@ -158,7 +159,7 @@ td { white-space: nowrap } tbody:last-of-type tr:last-child td { border-bottom: 
 tbody tr:nth-child(even) { background: #f4f6f8 } sup { color: #555 }
 tr.block th { text-align: left; padding-top: .9em; background: white; border-bottom: 1px solid #999 }
 td.text, th.text { text-align: left } td.text { white-space: normal; max-width: 24em }
-td.long { min-width: 22em } p, ol { max-width: 60em }
+td.long { min-width: 22em } p, ol { max-width: 60em } footer { color: #666; font-size: 11px }
 table.wide { font-size: 12px } table.wide :is(th, td) { padding: .2em .35em } table.wide .text { max-width: 9em }
 table.wide thead th:not(.text) { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
   max-height: 8em } table.wide .long { min-width: 22em }
@@ -178,7 +179,7 @@ document.querySelectorAll('thead th').forEach((head, column) => head.addEventLis
 """
 
 
-def _page(blocks: Blocks, marks: Marks, texts: Sequence[str], title: str, note: str) -> str:
+def _page(blocks: Blocks, marks: Marks, texts: Sequence[str], title: str, note: str, made: str) -> str:
     shown = pd.concat([part for _, part in blocks])
     numeric = [bool(shown[c].str.fullmatch(r"-?[\d.]+(e[-+]?\d+)?|–|inf").all()) for c in shown.columns]
     longest = [int(shown[c].str.len().max()) if len(shown) else 0 for c in shown.columns]
@@ -203,5 +204,6 @@ def _page(blocks: Blocks, marks: Marks, texts: Sequence[str], title: str, note: 
         f"{line([html.escape(words(name)) for name in shown.columns], 'th')}</thead>\n"
         + "\n".join(bodies)
         + f"\n</table>\n{f'<ol>{notes}</ol>' if notes else ''}<p>{html.escape(note)} "
-        f"Click a column's head to sort by it.</p><script>{SORT}</script></body></html>\n"
+        f"Click a column's head to sort by it.</p><footer>{html.escape(made)}</footer>"
+        f"<script>{SORT}</script></body></html>\n"
     )
