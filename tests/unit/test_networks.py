@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumbarflow import DataError
-from lumbarflow.learning import losses, networks, prediction
+from lumbarflow.learning import layers, losses, networks, prediction
 from lumbarflow.learning.keras_losses import MeanOverHeads
 
 DEEP = ("unet_plus_plus", {"deep_supervision": True})
@@ -16,6 +16,22 @@ def trained(model):
     """Parameters without those of batch normalisation, which the published counts lack."""
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     return model.count_params() - sum(layer.count_params() for layer in norms)
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.99])
+def test_fused_normalisation_is_that_of_keras(momentum):
+    """Outputs, gradients and moving averages of two steps, and prediction after them."""
+    rng = np.random.default_rng(0)
+    pictures = [rng.normal(3, 2, (3, 12, 10, 5)).astype(np.float32) for _ in range(2)]
+    target, found = rng.normal(size=(3, 12, 10, 5)).astype(np.float32), []
+    for kind in (layers.BatchNormalization, keras.layers.BatchNormalization):
+        image = keras.Input((12, 10, 5))
+        model = keras.Model(image, kind(momentum=momentum)(image))
+        model.compile(keras.optimizers.SGD(0.5), loss="mse")
+        losses_ = [model.train_on_batch(picture, target) for picture in pictures]
+        found.append([np.array(losses_), *model.get_weights(), model.predict_on_batch(pictures[0])])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-6)
 
 
 def conv(size, given, filters, bias=True):

@@ -49,10 +49,14 @@ class CombinedLoss(keras.losses.Loss):
         return self.focal_weight * self.focal(y, p) + (1 - self.focal_weight) * self.dice(y, p)
 
     def focal(self, y: Tensor, p: Tensor) -> Tensor:
-        p = ops.clip(p, 1e-7, 1 - 1e-7)
-        alpha = 1.0 if self.alpha is None else ops.convert_to_tensor(self.alpha, "float32")
-        terms = alpha * ops.power(1 - p, self.gamma) * (-y * ops.log(p))
-        return ops.mean(ops.sum(terms, axis=(1, 2, 3))) if self.focal_reduction == "sum" else ops.mean(terms)
+        # y is 0 or 1: only the true class's term of each pixel is not zero, and the costly functions see one number
+        true = ops.clip(ops.sum(y * p, axis=-1), 1e-7, 1 - 1e-7)
+        terms = -ops.power(1 - true, self.gamma) * ops.log(true)
+        if self.alpha is not None:
+            terms *= ops.sum(y * ops.convert_to_tensor(self.alpha, "float32"), axis=-1)
+        of_image = ops.sum(terms, axis=(1, 2))
+        pixels = 1 if self.focal_reduction == "sum" else p.shape[1] * p.shape[2] * p.shape[3]
+        return ops.mean(of_image) / pixels
 
     def dice(self, y: Tensor, p: Tensor) -> Tensor:
         axes = (1, 2, 3) if self.dice_over == "joint" else (1, 2)

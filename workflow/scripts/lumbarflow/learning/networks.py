@@ -70,10 +70,16 @@ def _image(size: Sequence[int]) -> keras.KerasTensor:
     return keras.Input(tuple(size) if len(size) > 2 else (*size, 1), name="image")
 
 
+def _normalise(x: keras.KerasTensor, momentum: float) -> keras.KerasTensor:
+    from .layers import BatchNormalization  # imports Keras
+
+    return BatchNormalization(momentum=momentum)(x)
+
+
 def _block(x: keras.KerasTensor, filters: int, dropout: float, initializer: str, momentum: float) -> keras.KerasTensor:
     """Double 3x3 convolution; batch normalisation and dropout after the first one only, as released."""
     x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=initializer)(x)
-    x = keras.layers.BatchNormalization(momentum=momentum)(x)
+    x = _normalise(x, momentum)
     x = keras.layers.Dropout(dropout)(x)
     return keras.layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer=initializer)(x)
 
@@ -86,7 +92,7 @@ def _up(x: keras.KerasTensor, filters: int, initializer: str) -> keras.KerasTens
 def _upsample_block(x: keras.KerasTensor, filters: int, initializer: str, momentum: float) -> keras.KerasTensor:
     """The paper's upsample block: transposed 3x3 convolution, batch normalisation, leaky ReLU 0.1."""
     x = keras.layers.Conv2DTranspose(filters, 3, strides=2, padding="same", kernel_initializer=initializer)(x)
-    x = keras.layers.BatchNormalization(momentum=momentum)(x)
+    x = _normalise(x, momentum)
     return keras.layers.LeakyReLU(negative_slope=0.1)(x)
 
 
@@ -141,7 +147,7 @@ def _conv(
     x = keras.layers.Conv2D(
         filters, size, strides=stride, padding="same", use_bias=False, kernel_initializer=initializer
     )(x)
-    return keras.layers.BatchNormalization(momentum=momentum)(x)
+    return _normalise(x, momentum)
 
 
 def _double(x: keras.KerasTensor, filters: int, initializer: str, momentum: float) -> keras.KerasTensor:

@@ -30,9 +30,11 @@ def load(path: str | Path, network: Mapping[str, Any] | None = None) -> "keras.M
     """
     import keras
 
+    from . import layers as ours
+
     module = module_of(network["name"]) if network else None
-    own = vars(load_module(module, "network.name")) if module else {}
-    layers = {name: each for name, each in own.items() if isinstance(each, type) and issubclass(each, keras.Layer)}
+    known = {**vars(ours), **(vars(load_module(module, "network.name")) if module else {})}
+    layers = {name: each for name, each in known.items() if isinstance(each, type) and issubclass(each, keras.Layer)}
     try:
         model = keras.models.load_model(path, custom_objects=layers, compile=False, safe_mode=True)
     except Exception as error:

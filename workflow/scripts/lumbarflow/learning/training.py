@@ -49,12 +49,12 @@ class Confusion(keras.metrics.Metric):
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
         if len(y_pred.shape) == 5:
             y_pred = ops.mean(y_pred, axis=1)
-        # not bincount: to compile it, JAX must know its length in advance, which Keras cannot pass on
-        truth, predicted = (
-            ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), self.classes, dtype="float32")
-            for labels in (y_true, ops.argmax(y_pred, axis=-1))
-        )
-        self.matrix.assign_add(ops.matmul(ops.transpose(truth), predicted))
+        pairs = ops.cast(y_true, "int32") * self.classes + ops.cast(ops.argmax(y_pred, axis=-1), "int32")
+        if keras.backend.backend() == "jax":  # to compile bincount, it must know its length in advance
+            counts = ops.sum(ops.one_hot(ops.reshape(pairs, (-1,)), self.classes**2, dtype="float32"), axis=0)
+        else:
+            counts = ops.bincount(ops.reshape(pairs, (-1,)), minlength=self.classes**2)
+        self.matrix.assign_add(ops.reshape(ops.cast(counts, "float32"), (self.classes, self.classes)))
 
     def result(self) -> Tensor:
         return ops.copy(ops.convert_to_tensor(self.matrix))  # a copy, which outlives the next reset
