@@ -278,3 +278,10 @@ def test_merge_leaves_its_arguments_alone(config):
     before = copy.deepcopy(config)
     settings.merge(config, {"phantom": {"seed": 9}})["phantom"]["patients"] = 1
     assert config == before
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_each_config_that_comes_with_the_project_is_sound(path, config):
+    given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    experiments = settings.load(settings.merge(config, given), SCHEMAS)
+    assert list(experiments) == given.get("run", config["run"])
