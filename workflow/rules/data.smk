@@ -11,9 +11,9 @@ if PLAN.makes_phantom:
             images=expand("results/phantom/images/{{number}}_{sequence}.mha", sequence=config["sequences"]),
             masks=expand("results/phantom/masks/{{number}}_{sequence}.mha", sequence=config["sequences"]),
         log:
-            "results/logs/phantom/{number}.log",
+            "results/logs/phantom_patient/{number}.log",
         benchmark:
-            "results/benchmarks/phantom/{number}.tsv"
+            "results/benchmarks/phantom_patient/{number}.tsv"
         conda:
             "../../envs/base.yaml"
         threads: 1
