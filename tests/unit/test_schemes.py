@@ -133,6 +133,11 @@ def test_labels_that_are_nearly_whole(tmp_path, caplog):
         masks.read(path)
 
 
+def test_a_network_that_never_found_a_class_scores_0(caplog):
+    schemes.check_found([[0, 5], [0]], schemes.load("classes"), "predictions of nnunet", sure=True)
+    assert "predictions of nnunet: hold no spinal_canal and no ivd at all, for which they score 0" in caplog.text
+
+
 def test_a_dataset_without_a_class_of_its_scheme_stops():
     spider = [[0, 1, 100], [0, 2, 201]]
     schemes.check_found(spider, None, "sequence t1")

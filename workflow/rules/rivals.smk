@@ -39,6 +39,8 @@ rule import_predictions:
         files=lambda wildcards: PLAN.predictions_of(**wildcards),
         scheme=lambda wildcards: PLAN.predicted_as[wildcards.experiment],
         key="config.experiments.{experiment}.labels_as",
+        # nnU-Net learnt our classes: one that it never found is no sign of another scheme
+        sure=lambda wildcards: "nnunet" in EXPERIMENTS[wildcards.experiment],
     script:
         "../scripts/import_predictions.py"
 

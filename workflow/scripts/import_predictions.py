@@ -37,7 +37,8 @@ def main(snakemake):
         writing.write(Path(output.structures) / f"{name}.mha", single.astype(np.uint8), geometry)
         listed += [{"volume": name, **row} for row in structures.describe(single, found.spacing)]
         rows += written
-    schemes.check_found(planes, params.scheme, f"predictions of {snakemake.wildcards.experiment}", params.key)
+    who = f"predictions of {snakemake.wildcards.experiment}"
+    schemes.check_found(planes, params.scheme, who, params.key, params.sure)
     files.write_csv(output.table, rows, list(rows[0]))
     files.write_csv(output.described, listed, ("volume", *structures.DESCRIPTION))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -149,11 +150,16 @@ def fitting(found: Collection[int]) -> list[str]:
 
 
 def check_found(
-    planes: Iterable[Collection[int]], scheme: Mapping[str, Any] | None, what: str, key: str = "config.scheme"
+    planes: Iterable[Collection[int]],
+    scheme: Mapping[str, Any] | None,
+    what: str,
+    key: str = "config.scheme",
+    sure: bool = False,
 ) -> None:
     """Raise DataError if a class that the scheme knows is in no mask of a dataset: then the labels mean something else.
 
-    planes: SPIDER's labels in each plane of all masks; what: what these are masks of; key: names the scheme.
+    planes: SPIDER's labels in each plane of all masks; what: what these are masks of; key: names the scheme; sure: that
+    the labels mean what it says, as those of a network that learnt them: a class that it never found is a warning then.
     """
     spider = load("spider", "background")
     assert spider is not None  # only with unknown `error`
@@ -163,7 +169,11 @@ def check_found(
         found.update(plane)
         counts.update(kind for kind in CLASSES[1:] if set(plane) & set(labels(spider, kind)))
     missing = [kind for kind in CLASSES[1:] if (scheme or spider)[kind] and not counts[kind]]
-    if missing:
+    if missing and sure:
+        logging.getLogger(__name__).warning(
+            "%s: hold no %s at all, for which they score 0", what, " and no ".join(missing)
+        )
+    elif missing:
         fit = fitting(found) if scheme is None else []
         hint = f"{key} {' or '.join(fit)} would fit" if fit else "write a scheme of your own (config/README.md)"
         raise DataError(
