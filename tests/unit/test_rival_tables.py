@@ -33,7 +33,9 @@ def frames(dice):
 
 
 def test_a_row_for_each_experiment_and_published_systems_below():
-    table = rivals.rivals(*frames({"a": (0.9, 0.8, 0.7), "b": (0.6, 0.6, math.nan)}), published.read("systems"))
+    found = frames({"a": (0.9, 0.8, 0.7), "b": (0.6, 0.6, math.nan)})
+    settings = {"a": {}, "b": {"nnunet": {"epochs": 10, "iterations": 20}}}
+    table = rivals.rivals(*found, published.read("systems"), settings)
     rows = {row["experiment"]: row for row in table.to_dict("records")}
     assert list(rows) == ["a", "b", "nnU-Net", "IIS"]
     assert rows["a"]["Dice"] == pytest.approx(0.8)
@@ -43,6 +45,8 @@ def test_a_row_for_each_experiment_and_published_systems_below():
     assert pd.isna(rows["a"]["difference"])
     assert rows["a"]["official ivd"] == 0.9
     assert rows["a"]["corrected ASD, mm"] == pytest.approx(0.8)
+    assert rows["a"]["data"] == "this run"
+    assert rows["b"]["data"] == "this run: 200 iterations of 250,000 planned, so no measure of nnU-Net"
     assert rows["IIS"]["official vertebrae"] == 0.93
     assert "39 patients" in rows["IIS"]["data"]
     assert pd.isna(rows["nnU-Net"]["Dice"])

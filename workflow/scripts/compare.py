@@ -26,7 +26,8 @@ def main(snakemake):
         "paper_comparison": comparison.paper_comparison(*(ours[name] for name in ("table1", "table2", "table3"))),
         "paper_audit": comparison.paper_audit(printed),
     }
-    made["rivals"] = rivals.rivals(made["intervals"], made["ablation"], ours["table3"], published.read("systems"))
+    given = (made["intervals"], made["ablation"], ours["table3"], published.read("systems"))
+    made["rivals"] = rivals.rivals(*given, settings)
     for name, frame in made.items():
         layout = LAYOUTS.get(name, publish.PLAIN)
         publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout, made=made_by)

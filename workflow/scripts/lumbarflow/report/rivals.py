@@ -16,18 +16,24 @@ Row = dict[str, Any]
 OFFICIAL = [f"official {name}" for name in FOREGROUND]
 RIVALS = ["sequence", "experiment", "Dice", *FOREGROUND, "difference", "low", "high", "p corrected", *OFFICIAL]
 RIVALS += ["corrected ASD, mm", "found", "patients", "data"]
+PLANNED = 250_000  # iterations of nnU-Net: 1,000 epochs of 250
 COST = ["sequence", "experiment", "parameters", "trainings", "minutes a training", "device", "seconds a volume"]
 COST += ["peak memory, MB"]
 
 
 def rivals(
-    intervals: pd.DataFrame, ablation: pd.DataFrame, table3: pd.DataFrame, published: pd.DataFrame
+    intervals: pd.DataFrame,
+    ablation: pd.DataFrame,
+    table3: pd.DataFrame,
+    published: pd.DataFrame,
+    settings: Mapping[str, Mapping[str, Any]],
 ) -> pd.DataFrame:
     """One row per sequence and experiment, then the published systems.
 
     Dice: mean over the three classes by the ladder's yardstick; difference, low, high, p corrected: of its paired
     difference to the baseline; official: SPIDER's Dice of each class, mean over volumes; corrected ASD: mean over the
-    classes, as is found: the share of structures that were. The arguments are the tables of these names.
+    classes, as is found: the share of structures that were. The arguments are the tables of these names; settings:
+    {experiment: its settings}.
     """
     yardstick = intervals[(intervals["measured"] == "yardstick") & (intervals["metric"] == "dice")]
     paired = ablation[(ablation["metric"] == "dice") & (ablation["class"] == "mean")]
@@ -37,8 +43,9 @@ def rivals(
         dice = part.set_index("class")["value"].astype(float)
         row: Row = {"sequence": sequence, "experiment": experiment, "Dice": dice[list(FOREGROUND)].mean(skipna=False)}
         row |= {name: dice[name] for name in FOREGROUND} | {"patients": int(part["patients"].max())}
+        said = f"this run{_share(settings[str(experiment)])}"
         row |= {key: compared.get((sequence, experiment), {}).get(key) for key in RIVALS[6:10]}
-        rows.append({**row, **_official(table3[table3["system"] == f"{experiment}, {sequence}"]), "data": "this run"})
+        rows.append({**row, **_official(table3[table3["system"] == f"{experiment}, {sequence}"]), "data": said})
     for system, part in published.groupby("system", sort=False):
         rows.append(
             {
@@ -49,6 +56,14 @@ def rivals(
             }
         )
     return pd.DataFrame(rows, columns=RIVALS)
+
+
+def _share(settings: Mapping[str, Any]) -> str:
+    """How long an nnU-Net was trained, of what it plans."""
+    if "nnunet" not in settings:
+        return ""
+    done = settings["nnunet"]["epochs"] * settings["nnunet"]["iterations"]
+    return f": {done:,} iterations of {PLANNED:,} planned, so no measure of nnU-Net"
 
 
 def _official(part: pd.DataFrame) -> Row:
