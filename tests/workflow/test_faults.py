@@ -15,7 +15,7 @@ from processes import at_work, kill_snakemake, wait_for
 # what the tiny run makes of one sequence and one experiment
 SMALL = ("--config", "sequences=[t1]", "run=[sound]")
 # what the rest of the tiny run adds to
-OTHERS = ("tables/", "figures/comparisons/", "findings.", "phantom/overview.csv")
+OTHERS = ("tables/", "figures/comparisons/", "findings.", "provenance.", "phantom/overview.csv")
 PREPROCESSING = ("--until", "manifest")
 
 
