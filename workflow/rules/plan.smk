@@ -1,4 +1,5 @@
 # The config and the plan that follows from it: everything that is to be run.
+import re
 import sys
 from pathlib import Path
 
@@ -26,13 +27,13 @@ def get_targets():
     Snakemake does not know them yet while it reads the rules; its own parser separates targets from option values.
     """
     asked, _ = get_argument_parser().parse_known_args(sys.argv[1:])
-    return {*asked.targets, *(job.partition(":")[0] for job in asked.target_jobs or ())}
+    return {*asked.targets, *(job.rulename for job in asked.target_jobs or ())}
 
 
 try:
     settings.check_cut(sys.argv)
-    special = ("download", "sheet", "segment", "check_model", "package", "results/models/")
-    TARGETS = get_targets() if any(word in each for word in special for each in sys.argv) else set()
+    special = re.compile(r"(^|[_/])(download|sheet|segment|check_model|package|train_on_everyone|results/models/)")
+    TARGETS = get_targets() if any(map(special.search, sys.argv)) else set()
     config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
     PLAN = Plan.make(config, ROOT / "workflow" / "schemas", TARGETS)
 except DataError as error:

@@ -24,7 +24,7 @@ LISTING = re.compile(r"(^|_)sheet$|(^|/)results/sheet\.csv$")
 # rules for new scans, or their outputs: they need no dataset
 SCANNING = re.compile(r"(^|_)(segment|check_model)$|(^|/)results/segmentations/")
 # rules that need the results of a run, but not its dataset
-PACKAGING = re.compile(r"(^|_)package$|(^|/)results/models/")
+PACKAGING = re.compile(r"(^|_)(package|package_model|train_on_everyone)$|(^|/)results/models/")
 PHANTOM = "results/phantom"  # the built-in dataset is made here, never in a folder of the user
 MANIFESTS = "results/manifests"
 PROGRAMS = "results/programs"  # label volumes that other programs predict, run by rules of this workflow
