@@ -75,6 +75,10 @@ def start(folder):
 def test_the_demo_shrunk(cluster, tmp_path):
     """From volumes to tables. Two trainings want the one GPU; the one that has it is cancelled, the next run ends."""
     (tmp_path / "config.yaml").write_text(SHRUNK, encoding="utf-8")
+    # a dataset that is there, so that its volumes are ready together, for arrays
+    made = [sys.executable, "-m", "snakemake", "phantom", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path]
+    made += ["--workflow-profile", ROOT / "profiles/default", "--configfile", tmp_path / "config.yaml", "--cores", "2"]
+    subprocess.run(made, check=True, capture_output=True)
     process = start(tmp_path)
     waited, cancelled, arrays = [], None, set()
     while process.poll() is None:
