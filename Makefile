@@ -1,4 +1,4 @@
-# make demo | make test | make test-system | make test-long | make lint. Each installs what it needs, once.
+# make demo | make test | make test-system | make test-long | make lint | make docs. Each installs what it needs, once.
 # ENV=cuda uses the lock with TensorFlow's CUDA libraries; `make install ENV=nnunet` adds nnU-Net in .venv-nnunet; PYTHON=... another Python (3.11 to 3.13);
 # CORES=... fewer cores than there are.
 
@@ -7,11 +7,13 @@ ENV ?= cpu
 CORES ?= all
 VENV := .venv$(if $(filter-out cpu,$(ENV)),-$(ENV))
 BIN := $(VENV)/bin
+nnunet_size := 6 GB
+docs_size := 0.1 GB
 INSTALLED := $(VENV)/.installed
 # two processes share the tests (see tests/conftest.py)
 TWO := -n 2 --durations 25
 
-.PHONY: demo install test test-system test-long lint format lock clean
+.PHONY: demo install test test-system test-long lint docs format lock clean
 
 demo: install
 	@echo "The demo takes about 5 minutes on 2 cores; results/logs holds what each job said."
@@ -27,7 +29,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): envs/$(ENV).lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, found %d.%d; name one with: make PYTHON=python3.11" % v)'
-	@echo "Installing into $(VENV) (about $(if $(filter nnunet,$(ENV)),6,3) GB) ..."
+	@echo "Installing into $(VENV) (about $(or $($(ENV)_size),3 GB)) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
@@ -38,7 +40,7 @@ test: install
 
 # the tests that install Debian packages (a browser, SLURM); as root
 test-system: install
-	@$(MAKE) --no-print-directory install ENV=nnunet
+	@for kind in nnunet docs; do $(MAKE) --no-print-directory install ENV=$$kind || exit 1; done
 	@tests/system/install.sh
 	@$(BIN)/python -m pytest $(TWO) -m "system and not long"
 
@@ -55,6 +57,13 @@ lint: install
 	@$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	@$(BIN)/snakemake --lint
 
+# the site of the documentation, into site/
+docs: install
+	@$(MAKE) --no-print-directory install ENV=docs
+	@$(BIN)/python docs/keys.py
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@echo "The documentation is in site/index.html."
+
 format: install
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -62,7 +71,7 @@ format: install
 
 # new pins for the locks; needs uv
 lock:
-	@for kind in cpu cuda nnunet; do (cd envs && uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+	@for kind in cpu cuda nnunet docs; do (cd envs && uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header $$kind.in -o $$kind.lock) || exit 1; done
 
 clean:

@@ -1,4 +1,4 @@
-"""Pages of the site that stand elsewhere in the project, with their links turned to where they stand here."""
+"""Pages of the site that stand elsewhere in the project, and links, written for a reader of the files, turned."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -30,13 +30,19 @@ def turned(text: str, source: str) -> str:
         if page is None and name.startswith("docs/"):
             page = name.removeprefix("docs/")
         # what the site does not hold stands in the project, under this name
-        return f"{mark}[{shown}]({page}{anchor or ''})" if page else f"{shown} (`{name}`)"
+        if page:
+            return f"{mark}[{shown}]({page}{anchor or ''})"
+        return f"`{name}`" if shown == name else f"{shown} (`{name}`)"
 
     return LINK.sub(link, text)
 
 
 def on_files(files, config):
     for source, page in PAGES.items():
-        text = turned((ROOT / source).read_text(encoding="utf-8"), source)
-        files.append(File.generated(config, page, content=text))
+        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
     return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    sources = {name: source for source, name in PAGES.items()}
+    return turned(markdown, sources.get(page.file.src_uri, f"docs/{page.file.src_uri}"))

@@ -1,4 +1,4 @@
-"""The report in a real browser, offline. Needs Debian's chromium: `make test-system`."""
+"""The report and the documentation in a real browser, offline. Needs Debian's chromium: `make test-system`."""
 
 import base64
 import html
@@ -10,6 +10,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 from lumbarflow.application import viewer
@@ -234,3 +235,48 @@ def test_a_scan_can_be_scrolled_through(browse, tmp_path):
     assert found["bare"] == 0
     assert found["at"] == "L5"
     assert "&lt;b&gt;look" in shown.stdout
+
+
+# notes of each page of the site, in a frame as wide as a laptop's screen: its heading, its pictures, what it loaded
+PAGES = """
+window.addEventListener('load', () => {
+  const found = {};
+  for (const frame of document.querySelectorAll('iframe')) {
+    const page = frame.contentDocument;
+    found[frame.name] = {
+      heading: page.querySelector('h1').textContent,
+      pictures: [...page.querySelectorAll('img')].map(image => image.naturalWidth),
+      wide: page.documentElement.scrollWidth,
+      loaded: frame.contentWindow.performance.getEntriesByType('resource').map(entry => entry.name),
+    };
+  }
+  const result = document.createElement('pre');
+  result.id = 'found';
+  result.textContent = JSON.stringify(found);
+  document.body.append(result);
+});
+"""
+
+
+def test_the_site_of_the_documentation(tmp_path, browse):
+    """It builds without a dead link; each page shows itself and its pictures, and loads nothing from outside."""
+    tool = ROOT / ".venv-docs/bin/mkdocs"
+    if not tool.exists():
+        if os.environ.get("LUMBARFLOW_STRICT"):
+            pytest.fail("MkDocs is not installed: `make install ENV=docs` should have done that")
+        pytest.skip("MkDocs is not installed; `make install ENV=docs` does that")
+    site = tmp_path / "site"
+    command = [tool, "build", "--quiet", "--config-file", ROOT / "mkdocs.yml", "--site-dir", site]
+    subprocess.run(command, check=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
+    pages = sorted(path.name for path in site.glob("*.html") if path.name != "404.html")
+    frames = [f'<iframe name="{name}" width="{LAPTOP}" height="800" src="{name}"></iframe>' for name in pages]
+    (site / "all.html").write_text(f"<!DOCTYPE html>{''.join(frames)}<script>{PAGES}</script>", encoding="utf-8")
+    found = noted(browse(site / "all.html", "--dump-dom", "--allow-file-access-from-files"))
+    sources = [*(ROOT / "docs").glob("*.md"), *("changelog", "config", "contributing", "model", "results")]
+    assert len(found) == len(sources)
+    assert found["methods.html"]["pictures"] == [640] * 4
+    for name, page in found.items():
+        assert page["heading"].strip("¶\n "), name
+        assert all(page["pictures"]), name
+        assert page["wide"] <= LAPTOP, name
+        assert all(url.startswith(("file:", "data:")) for url in page["loaded"]), name

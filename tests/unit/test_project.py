@@ -135,3 +135,17 @@ def test_forms_ask_for_the_log():
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text(encoding="utf-8"))
     required = {part.get("id") for part in form["body"] if part.get("validations", {}).get("required")}
     assert {"command", "log"} <= required
+
+
+def test_the_tables_of_the_config_manual_are_those_of_the_schemas():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import keys
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+    manual = keys.MANUAL.read_text(encoding="utf-8")
+    assert keys.filled(manual) == manual, "run `make docs`, and commit config/README.md"
+    left = manual.replace(" package -->", " -->", 1)
+    assert left != manual
+    with pytest.raises(KeyError, match=r"no table holds config: package\W*$"):
+        keys.filled(left)

@@ -1,4 +1,4 @@
-"""README, "What reruns when": each change plans exactly the jobs that its line names, on a finished run."""
+"""docs/running.md, "What reruns when": each change plans exactly the jobs that its line names, on a finished run."""
 
 import os
 import re
@@ -21,7 +21,7 @@ RECIPES = {"released": "released apta", "sound": "sound lut"}  # slices and labe
 FILTERS = {"released": "paper", "sound": "labelled"}
 
 
-# What each stage is, as "rule wildcards": written down from README and DAG, not taken from the rules.
+# What each stage is, as "rule wildcards": written down from that page and the DAG, not taken from the rules.
 def jobs(*columns):
     """Every combination of a rule (or several) and the values of its wildcards."""
     return {" ".join(words) for words in product(*(c if isinstance(c, tuple) else (c,) for c in columns))}

@@ -177,7 +177,7 @@ def _named(config: Mapping[str, Any], experiment: Any, part: str) -> str:
     return ""
 
 
-def _experiment_schema(config: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
+def experiment_schema(config: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
     """The schema of an experiment, with the options of all registered networks and losses. A network or loss of the
     user's own may have any options, because it is not imported here."""
     schema = json.loads((folder / "experiment.schema.json").read_text(encoding="utf-8"))
@@ -189,7 +189,7 @@ def _experiment_schema(config: Mapping[str, Any], name: str, folder: Path) -> di
     return schema
 
 
-def _config_schema(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def config_schema(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The schema of the config, with the options of all registered label recipes, or any if one is the user's own."""
     schema = json.loads((folder / "config.schema.json").read_text(encoding="utf-8"))
     recipe = schema["properties"]["labels"]["additionalProperties"]
@@ -384,7 +384,7 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     """
     folder = Path(folder)
     _check_keys(config)
-    check(config, _config_schema(config, folder))
+    check(config, config_schema(config, folder))
     for name in config["sequences"]:
         if sum(name.lower() == other.lower() for other in config["sequences"]) > 1:
             raise DataError(f"config.sequences: {name!r} stands there twice, in capitals and small letters; use one")
@@ -398,7 +398,7 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
                 "left; the first becomes black, the second white, as in [0.5, 99.5]"
             )
     for name, own in config["experiments"].items():
-        partial = _without_required(_experiment_schema(config, name, folder))
+        partial = _without_required(experiment_schema(config, name, folder))
         partial["properties"]["base"] = {"type": "string"}
         check(own or {}, partial, f"config.experiments.{name}")
     for key, names in (("ladder", config["ladder"]), ("baseline", [config["baseline"]] if config["baseline"] else [])):
@@ -408,7 +408,7 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     for name in config["run"]:
         key, settings = f"config.experiments.{name}", experiment(config, name)
         _check_imported(key, config["experiments"][name] or {}, settings)
-        check(settings, _experiment_schema(config, name, folder), key)
+        check(settings, experiment_schema(config, name, folder), key)
         _check_variants(key, settings)
         _check_experiment(key, settings, config)
         resolved[name] = settings

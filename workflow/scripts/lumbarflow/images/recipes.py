@@ -21,17 +21,19 @@ RECIPES = Registry("labels.method")
 APTA = {
     "version": option(
         "released",
-        "of apta: the released program, or the paper's box read literally",
+        "of `apta`: `released`, the authors' program pixel for pixel; `literal`, the paper's box where it says "
+        "something else (`lumbarflow/images/apta.py` lists each reading)",
         enum=["released", "literal"],
     ),
     "stretch": option(
         "slice",
-        "of apta: greys from each slice's labels (released), or fixed ones for each class",
+        "of `apta`: greys from the least to the highest label of each `slice` (released), or `fixed` ones, one a class",
         enum=["slice", "fixed"],
     ),
     "resize": option(
         "linear",
-        "of apta: how the grey mask is resized; the paper's authors: linear",
+        "of `apta`: how the grey mask is resized: `linear` (released) leaves rims of wrong classes around discs; "
+        "`nearest` does not",
         enum=["linear", "nearest"],
     ),
 }

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 LOSSES = Registry("loss.name")
 ALPHA = option(
     None,
-    "factor of each class in the focal loss: none (released), four numbers (background, vertebrae, canal, discs), or "
-    "weights: the inverse class weights of the training images",
+    "factor of each class in the focal loss: `none` (released), four numbers (background, vertebrae, canal, discs), or "
+    "`weights`: the inverse of the training images' class weights, scaled to mean 1; the one option of `cross_entropy`",
     anyOf=[
         {"enum": ["none", "weights"]},
         {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 4, "maxItems": 4},
@@ -26,16 +26,20 @@ ALPHA = option(
 )
 COMBINED = {
     "focal_weight": option(
-        0.6, "weight of the focal loss; the dice loss has the rest", type="number", minimum=0, maximum=1
+        0.6,
+        "weight of the focal loss, the paper's alpha; the Dice loss has the rest",
+        type="number",
+        minimum=0,
+        maximum=1,
     ),
     "alpha": ALPHA,
-    "gamma": option(4.0, "exponent of the focal loss; the paper gives 4.0 and, once, 0.4", type="number", minimum=0),
+    "gamma": option(4.0, "exponent of the focal loss; the paper: 4.0 and, once, 0.4", type="number", minimum=0),
     "dice_over": option(
-        "joint", "dice over pixels and classes jointly (released) or for each class", enum=["joint", "class"]
+        "joint", "Dice loss `joint` over pixels and classes (released) or by `class`", enum=["joint", "class"]
     ),
     "focal_reduction": option(
         "mean",
-        "focal loss as the mean over pixels and classes (released), or their sum (the paper's formula)",
+        "focal loss as the `mean` over pixels and classes (released), or their `sum`, the paper's formula",
         enum=["mean", "sum"],
     ),
 }

@@ -27,7 +27,7 @@ Block = Callable[["keras.KerasTensor", int, str, float], "keras.KerasTensor"]  #
 
 MOMENTUM = option(
     0.99,
-    "of batch normalisation's moving averages; the paper: 0.99; less for short trainings",
+    "of batch normalisation's moving averages; the paper: 0.99; short trainings need less",
     type="number",
     minimum=0,
     exclusiveMaximum=1,
@@ -40,24 +40,25 @@ def _width(default: int) -> Any:
 
 
 def _initializer(default: str) -> Any:
-    return option(default, "Keras name of the kernel initialiser; the paper: glorot_uniform", type="string")
+    return option(default, "Keras' name of the kernel initialiser; the paper: `glorot_uniform`", type="string")
 
 
 UPSAMPLE = option(
     "first",
-    "of paper: the upsample block on the first step of the decoder (released) or on every one",
+    "of `paper`: its upsample block on the `first` step of the decoder (released) or on `every` one",
     enum=["first", "every"],
 )
 PAPER = {"width": _width(16), "initializer": _initializer("glorot_uniform"), "momentum": MOMENTUM, "upsample": UPSAMPLE}
 RIVAL = {"width": _width(32), "initializer": _initializer("he_normal"), "momentum": MOMENTUM}
 DEEP_SUPERVISION = option(
     False,
-    "of unet_plus_plus: training sees the mean loss of its four heads; prediction is the mean of their probabilities",
+    "of `unet_plus_plus`: `true` trains on the mean loss of its four heads and predicts their mean probabilities",
     type="boolean",
 )
 BLOCKS = option(
     [1, 3, 4, 6, 6],
-    "of residual_unet: residual blocks at each of its five resolutions, the finest first; as in nnU-Net",
+    "of `residual_unet`: residual blocks at each of its five resolutions, the finest first (nnU-Net: [1, 3, 4, 6, 6]; "
+    "[1, 1, 1, 1, 1] has 7 million parameters)",
     type="array",
     items={"type": "integer", "minimum": 1, "maximum": 16},
     minItems=LEVELS,
