@@ -388,6 +388,34 @@ rule provenance:
         "../scripts/provenance.py"
 
 
+rule archive:
+    """The results as one file that can be published, an RO-Crate: tables, splits, config, digests, versions."""
+    input:
+        provenance=rules.provenance.output.data,
+        splits=rules.provenance.input.splits,
+        trainings=get_each(rules.train.output.about, PLAN.trainings),
+        tables=expand(
+            "results/tables/{table}.{ending}", table=[*TABLES, *COMPARISONS, "dataset"], ending=["csv", "md", "html"]
+        ),
+        findings=rules.findings.output,
+    output:
+        "results/archive.zip",
+    log:
+        "results/logs/archive.log",
+    benchmark:
+        "results/benchmarks/archive.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=grow(500),
+        runtime=grow(15),
+    params:
+        code=get_code("archive"),
+    script:
+        "../scripts/archive.py"
+
+
 rule tables:
     """All tables, from the models that exist; only missing or outdated ones are trained."""
     input:
