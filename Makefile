@@ -17,11 +17,11 @@ TWO := -n 2 --durations 25
 
 demo: install
 	@echo "The demo takes about 5 minutes on 2 cores; results/logs holds what each job said."
-	@$(BIN)/snakemake --cores $(CORES) --quiet rules host reason
+	@$(BIN)/snakemake --cores $(CORES)
 	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables results/figures workflow/report -newer results/report.html -print -quit)" ]; \
 	then $(BIN)/snakemake --cores $(CORES) --report results/report.html --quiet; fi
-	@$(BIN)/snakemake package --cores $(CORES) --quiet rules host reason
-	@$(BIN)/snakemake segment --cores $(CORES) --quiet rules host reason \
+	@$(BIN)/snakemake package --cores $(CORES)
+	@$(BIN)/snakemake segment --cores $(CORES) \
 	  --config scans=phantom model=results/models/sound/t2_SPACE.zip viewer=true
 	@$(BIN)/python workflow/scripts/show.py results
 

@@ -117,3 +117,12 @@ onstart:
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if workflow.nodes is None and limit and (limit.max_jobs, limit.timespan) == (100, 1):  # the default
         workflow.scheduler.job_rate_limiter = None
+    told = workflow.output_settings
+    quiet = {each.name for each in told.quiet or ()} & {"ALL", "PROGRESS", "RULES"}
+    chosen = bool(quiet or told.verbose or told.printshellcmds or told.debug_dag)
+    jobs = {rule: count for rule, count in workflow.dag.stats()[1].items() if rule != "total"}
+    progress.show(logger, jobs, chosen)
+
+
+onerror:
+    progress.end(logger)

@@ -16,7 +16,7 @@ if not (ROOT / "workflow" / "scripts").is_dir():
     )
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from lumbarflow import DataError, settings, source
+from lumbarflow import DataError, progress, settings, source
 from lumbarflow.data import dataset, schemes
 from lumbarflow.plan import LISTING, Plan
 
