@@ -26,11 +26,11 @@ GRIDS = {
     "t2_SPACE": ((16, 176, 144), (2.4, 1.5, 1.5)),
 }
 NEW = 2**20  # number of the first patient that is in no dataset
-# mean grey of each tissue: (fat, muscle, bone, disc, canal, cord, bowel)
+# mean grey of each tissue: (fat, muscle, marrow, disc, fluid, cord, bowel, blood)
 CONTRASTS = {
-    "t1": (0.80, 0.36, 0.52, 0.32, 0.20, 0.42, 0.45),
-    "t2": (0.74, 0.24, 0.40, 0.42, 0.92, 0.45, 0.50),
-    "t2_SPACE": (0.66, 0.22, 0.36, 0.44, 0.95, 0.50, 0.48),
+    "t1": (0.85, 0.34, 0.52, 0.40, 0.18, 0.40, 0.38, 0.20),
+    "t2": (0.76, 0.20, 0.40, 0.36, 0.95, 0.42, 0.42, 0.08),
+    "t2_SPACE": (0.66, 0.18, 0.36, 0.38, 0.98, 0.46, 0.42, 0.06),
 }
 STORAGE = {  # direction cosines of SPIDER's two stored orientations, columns = stored axes
     "LPS": (1, 0, 0, 0, 1, 0, 0, 0, 1),
@@ -134,22 +134,53 @@ def make_labels(
         pedicle &= np.abs(s - (centre + 0.18 * height)) < 0.24 * height
         labels[(body | ((spinous | lamina | pedicle) & posterior_zone)) & ~canal] = k + 1
         base += gap + height
+    # the cord ends about five vertebrae above the sacrum; its roots go on within the canal
+    conus = np.clip((s - 30) / 25, 0, 1)
+    cord = (u - canal_at) ** 2 + x**2 < conus * (0.22 * patient.canal + 1.2) ** 2
     extras = {
         "sacrum": (across < 0.9) & (s < -112) & (s > -112 - 46) & (labels == 0),
         "upper": (across < 0.95) & (s >= base + 6) & (labels == 0),  # bodies above the labelled ones
-        "cord": canal & ((u - canal_at) ** 2 + x**2 < (0.22 * patient.canal + 1.2) ** 2) & (s > -40),
+        "cord": canal & cord,
+        "roots": canal & ~cord & _roots(patient, x, s, u - canal_at),
+        "epidural": (u > canal_at) & (u < arch_at + 3) & (np.abs(x) < patient.canal / 2 + 2),
+        "ligament": (u < -half_depth) & (u > -half_depth - 2),
+        "aorta": (u + half_depth + 11) ** 2 + (x + 4) ** 2 < 64 * np.clip((s + 70) / 30, 0, 1),
         "skin": u > tip + 12,
-        "front": u < -half_depth - 6,
+        "air": u > tip + 38,
+        "front": u < -half_depth - 2,
         "along": s,
+        "behind": u,
     }
     return labels, extras
 
 
+def _roots(
+    patient: Patient, x: NDArray[np.floating], s: NDArray[np.floating], u: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """The nerve roots below the cord, in the canal's coordinates: strands that fan out downwards in its rear half."""
+    rng = np.random.default_rng([patient.seed, 11])
+    fan = np.clip((60 - s) / 120, 0, 1)
+    found = np.zeros(np.broadcast_shapes(x.shape, s.shape, u.shape), bool)
+    for side in np.linspace(-1, 1, 9):
+        at_x = side * (2 + fan * 0.36 * patient.canal)
+        at_u = (0.10 + 0.22 * rng.random() - 0.1 * side**2) * patient.canal + 0.8 * np.sin(s / 40 + 6 * rng.random())
+        found |= (x - at_x) ** 2 + (u - at_u) ** 2 < 0.9**2
+    return found
+
+
+def _depth(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float32]:
+    """Distance (mm) within each plane from the edge of a mask: 0 outside."""
+    mm = (spacing[1] + spacing[2]) / 2
+    planes = [cv2.distanceTransform(plane.astype(np.uint8), cv2.DIST_L2, 3) for plane in mask]
+    return np.stack(planes) * np.float32(mm)
+
+
 def _texture(
-    rng: np.random.Generator, size: Sequence[int], spacing: Sequence[float], scale: float
+    rng: np.random.Generator, size: Sequence[int], spacing: Sequence[float], scale: float | Sequence[float]
 ) -> NDArray[np.float32]:
-    """Smooth random field of unit variance with features of about `scale` mm."""
-    coarse = [max(int(np.ceil(n * mm / scale)) + 1, 2) for n, mm in zip(size, spacing, strict=True)]
+    """Smooth random field of unit variance with features of about `scale` mm, along all axes or along each."""
+    scales = np.broadcast_to(scale, 3)
+    coarse = [max(int(np.ceil(n * mm / at)) + 1, 2) for n, mm, at in zip(size, spacing, scales, strict=True)]
     field = rng.standard_normal(coarse).astype(np.float32)
     planes = np.stack([cv2.resize(p, (size[2], size[1]), interpolation=cv2.INTER_CUBIC) for p in field])
     position = np.linspace(0, len(planes) - 1, size[0])
@@ -171,30 +202,45 @@ def make_image(
     """
     size = labels.shape
     rng = np.random.default_rng([patient.seed, len(sequence), sum(map(ord, sequence))])
-    fat, muscle, bone, disc, fluid, cord, bowel = (value * rng.uniform(0.88, 1.12) for value in CONTRASTS[sequence])
+    tissues = CONTRASTS[sequence]
+    fat, muscle, bone, disc, fluid, cord, bowel, blood = (value * rng.uniform(0.88, 1.12) for value in tissues)
     coarse, medium, fine = (_texture(rng, size, spacing, mm) for mm in (42, 14, 5))
-    # muscle streaked with fat, as bright as bone in places; bowel and vessels in front
-    image = muscle + (bone - muscle) * np.clip(0.55 * medium + 0.3 * coarse + 0.25, 0, 1.6)
-    image = np.where(extras["front"], bowel * (1 + 0.45 * medium + 0.2 * fine), image)
-    image = np.where(extras["skin"], fat * (1 + 0.08 * medium), image)
-    marrow = bone * (1 + 0.16 * medium + 0.08 * fine)
-    solid = extras["sacrum"] | extras["upper"] | ((labels > 0) & (labels < 100))
-    image = np.where(solid, marrow, image)
+    # muscle streaked with fat along the back, as bright as bone in places
+    streaks = _texture(rng, size, spacing, (12, 30, 5))
+    image = muscle * (1 + 0.1 * fine) + (fat - muscle) * np.clip(0.45 * streaks + 0.25 * coarse - 0.12, 0, 0.9)
+    # in front, loops of bowel in fat; the great vessel before the column
+    loops = 1 / (1 + np.exp(-5 * (medium + 0.4 * coarse)))
+    image = np.where(extras["front"], fat * 0.9 * (1 - loops) + bowel * (1 + 0.35 * coarse) * loops, image)
+    image = np.where(extras["aorta"], blood * (1 + 0.1 * fine), image)
+    image = np.where(extras["ligament"], 0.12, image)
+    image = np.where(extras["skin"], fat * (1.05 + 0.06 * medium), image)
+    image = np.where(extras["epidural"] & (labels == 0), fat, image)
     # the unlabelled column above and the sacrum below have discs, too
+    solid = extras["sacrum"] | extras["upper"] | ((labels > 0) & (labels < 100))
     gaps = (extras["upper"] | extras["sacrum"]) & (np.mod(extras["along"], 30) < 7)
+    solid &= ~gaps
+    marrow = bone * (1 + 0.14 * medium + 0.10 * fine)
+    cortex = np.clip(1.35 - _depth(solid, spacing) / 1.6, 0, 1)  # dark, and a voxel thick
+    image = np.where(solid, marrow + (0.35 * bone - marrow) * cortex, image)
     image = np.where(gaps, disc, image)
     canal = labels == 100
-    image = np.where(canal, fluid * (1 + 0.05 * fine), image)
-    image = np.where(extras["cord"], cord, image)
+    image = np.where(canal, fluid * (1 + 0.04 * fine), image)
+    image = np.where(extras["cord"], cord * (1 + 0.04 * fine), image)
+    image = np.where(extras["roots"], 0.55 * cord + 0.45 * fluid, image)
+    # a healthy disc is bright within a dark ring, a degenerated one dark throughout
+    discs = labels > 200
     wear = np.zeros(256, np.float32)
     wear[201 : 201 + patient.count] = patient.degeneration[: patient.count]
-    grey = disc + (0.30 if sequence != "t1" else 0.06) * (1 - wear[labels]) - 0.20 * wear[labels]
-    image = np.where(labels > 200, grey * (1 + 0.08 * fine), image).astype(np.float32)
+    healthy = (1 - wear[labels]) * np.clip(_depth(discs, spacing) / 2.2, 0, 1)
+    grey = disc * (0.62 - 0.2 * wear[labels]) + (0.52 if sequence != "t1" else 0.16) * healthy
+    image = np.where(discs, grey * (1 + 0.06 * fine), image).astype(np.float32)
+    # the coil lies under the back: brightness falls with the distance from it, and varies smoothly
     bias = _texture(rng, size, spacing, 110)
-    image = image * np.exp(0.22 * bias)
-    sigma = rng.uniform(0.5, 0.9)
+    image = image * np.exp(0.15 * bias + 0.005 * np.clip(extras["behind"], -90, 60))
+    image = np.where(extras["air"], 0.01, image).astype(np.float32)
+    sigma = rng.uniform(0.5, 0.8)
     image = np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in image])
-    noise = rng.standard_normal((2, *size)).astype(np.float32) * rng.uniform(0.03, 0.06)
+    noise = rng.standard_normal((2, *size)).astype(np.float32) * rng.uniform(0.015, 0.035)
     return np.hypot(np.clip(image, 0, None) + noise[0], noise[1])
 
 
