@@ -6,6 +6,7 @@ once for several calls of pytest where LUMBARFLOW_SHARED names a folder for it (
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,12 @@ def write_dicom(image, folder, series="1.2.3"):
         writer.SetFileName(str(folder / f"{series}-{(k * 5 + 2) % 7}-{k}.dcm"))
         writer.Execute(plane)
     return sorted(folder.glob(f"{series}-*.dcm"), key=lambda path: int(path.stem.rsplit("-")[-1]))
+
+
+def jobs(output):
+    """{rule: number of jobs} of what a run or a dry run printed, `all` apart."""
+    table = output.partition("Job stats:")[2].partition("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if name != "all"}
 
 
 class Workflow:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from conftest import jobs
 
 from lumbarflow import files
 from lumbarflow.data import labels, masks, writing
@@ -86,7 +87,7 @@ def check(workflow, arguments, root, experiments, sequences, empty=()):
         for sequence in sequences:
             predict_the_truth(workflow.results, root, experiment, recipes, sequence)
     ran = workflow(*arguments, "--forcerun", "evaluate", "--until", "compare")
-    assert set(re.findall(r"^(?:local)?rule (\w+):$", ran.stdout, re.M)) == {"evaluate", "make_tables", "compare"}
+    assert set(jobs(ran.stdout)) == {"evaluate", "make_tables", "compare"}
     tables = workflow.results / "tables"
     scored = ("table2", "intervals", "variants", "ladder", "rivals", "summary", "table3", "leakage", "subgroups")
     for name in (*scored, "ablation"):

@@ -227,7 +227,7 @@ def test_options_that_another_network_or_loss_lacks_are_not_inherited(config):
     config["baseline"] = ""
     config["run"] = ["every", "rival", "own"]
     loaded = settings.load(config, SCHEMAS)
-    assert loaded["every"]["network"]["options"] == {"width": 6, "momentum": 0.9, "upsample": "every"}
+    assert loaded["every"]["network"]["options"] == {"width": 10, "momentum": 0.9, "upsample": "every"}
     assert loaded["rival"]["network"]["options"] == {"width": 3, "momentum": 0.9}
     assert loaded["rival"]["loss"] == {"name": "cross_entropy", "alpha": "none"}
     assert loaded["own"]["network"]["options"] == {"depth": 3}

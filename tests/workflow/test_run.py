@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import re
 import shutil
 
 import keras
@@ -12,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 import truth
 import yaml
-from conftest import ROOT
+from conftest import ROOT, jobs
 
 from lumbarflow import CLASSES, files
 from lumbarflow.data import volumes
@@ -23,12 +22,6 @@ from lumbarflow.measures import metrics
 def rows(path):
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def jobs(output):
-    """{rule: number of jobs} of a dry run."""
-    table = output.partition("Job stats:")[2].partition("total")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if name != "all"}
 
 
 RUN = "experiments/{}/{}/fold-0/seed-1"

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import ROOT
+from conftest import ROOT, jobs
 
 from lumbarflow.data import volumes
 from lumbarflow.learning import package
@@ -41,12 +41,6 @@ def scans(packed, tested, tmp_path):
     sitk.WriteImage(image, str(folder / "anna (lumbar).nii.gz"))
     (folder / "broken.nii.gz").write_bytes(b"no picture")
     return folder
-
-
-def jobs(output):
-    """{rule: number of jobs} of a run."""
-    table = output.partition("Job stats:")[2].partition("total")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
 
 
 def summary(folder):

@@ -143,13 +143,12 @@ def choose_offsets(opinions: Sequence[Opinion]) -> dict[str, float]:
         return float(np.mean(2 * hits[both > 0] / both[both > 0])) if both.any() else 0.0
 
     found, candidates = np.zeros(classes), np.arange(-REACH, REACH + STEP / 2, STEP)
-    for _ in range(classes):
+    before = None
+    while before is None or (found != before).any():  # ends: each move scores more, or as much with a smaller offset
         before = found.copy()
         for k in range(1, classes):
             tried = {float(value): score(np.where(np.arange(classes) == k, value, found)) for value in candidates}
             found[k] = max(tried, key=lambda value: (tried[value], -abs(value)))
-        if (found == before).all():
-            break
     return {name: float(found[k]) for k, name in enumerate(CLASSES) if k}
 
 
