@@ -16,6 +16,7 @@ from conftest import ROOT, jobs
 from lumbarflow import CLASSES, files
 from lumbarflow.data import volumes
 from lumbarflow.images import png
+from lumbarflow.learning import layers  # noqa: F401 (models that Keras loads name a class of it)
 from lumbarflow.measures import metrics
 
 
