@@ -33,6 +33,7 @@ $(INSTALLED): envs/$(ENV).lock
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
+	@echo "Installed. In each terminal: source $(VENV)/bin/activate"
 
 # every test that needs no system package
 test: install

@@ -63,7 +63,10 @@ def test_fragments_and_borders(labels):
 
 def test_a_scan_unlike_the_training(labels):
     found = list(flags.of_training((6.0, 1.5, 1.5), (10, 60, 144), (75, 50), TRAINED))
-    assert [flag.reason.split(";")[0] for flag in found] == ["6 mm from slice to slice", "90 mm of all rows together"]
+    assert [flag.reason.split(";")[0] for flag in found] == [
+        "6 mm from slice to slice",
+        "90 mm from the first row to the last",
+    ]
     assert not list(flags.of_training((4.3, 1.5, 1.5), (10, 170, 144), (75, 50), TRAINED))  # a little outside
     (flag,) = flags.of_training(SPACING, (16, 176, 144), (120, 68), TRAINED)
     assert flag.reason == "mean of its greys 120; in training 60 to 90"
@@ -72,4 +75,12 @@ def test_a_scan_unlike_the_training(labels):
 def test_folds():
     assert kinds(flags.of_folds(0.6)) == ["folds disagree"]
     (flag,) = flags.of_doubt(0.4, 0.25)
-    assert flag.reason == "mean entropy 0.400 where structures are; at most 0.250 in the patients of its scores"
+    assert flag.reason.startswith("less sure than on any patient that it was tested on: entropy 0.400 nats")
+    assert flag.reason.endswith("at most 0.250")
+
+
+def test_a_sequence_that_the_model_has_not_seen():
+    (flag,) = flags.of_sequence("t1", ["t2", "t2_SPACE"])
+    assert flag.reason == "its sequence is called t1; the model has seen t2, t2_SPACE alone"
+    for sequence, known in (("", ["t2"]), ("t2", ["t2"]), ("t1", [])):
+        assert not list(flags.of_sequence(sequence, known))

@@ -45,7 +45,7 @@ def test_a_line_a_rule_with_counts_and_the_time_left():
     run.job(4, "train", 100)
     run.job(5, "train", 140)
     assert [" ".join(line.split()) for line in run.lines()] == [
-        "slices 4 of 4 4 of 6 jobs, at least 0:00:00 left",  # no training has told yet how long it takes
+        "slices 4 of 4 4 of 6 jobs",  # no training has told yet how long it takes
         "train 1 of 2 5 of 6 jobs, about 0:01:40 left",  # after a minute of silence
         "train 2 of 2 6 of 6 jobs",
     ]

@@ -20,6 +20,7 @@ ENDS = {"slice": [2, 4], "row": [1, 2], "column": [1, 2]}
 EXTENTS = {"slice": [30, 60], "row": [200, 300], "column": [180, 300]}
 ABOUT = {
     "name": "sound-t2",
+    "sequences": ["t2"],
     "scores": {"entropy": 0.4},
     "trained_on": {"spacing_mm": ENDS, "extent_mm": EXTENTS, "grey": {"mean": [40, 60], "spread": [30, 40]}},
 }

@@ -42,7 +42,9 @@ except DataError as error:
     sys.exit(1)
 
 if PLAN.models and not config["model"] and any("segment" in target or "check_model" in target for target in TARGETS):
-    logger.info(f"No model is given: {PLAN.models['']} comes with the software; models/README.md says what it is.")
+    logger.info(
+        f"No model is given: {', '.join(PLAN.models[''])} comes with the software; models/README.md says what it is."
+    )
 if PLAN.missing:
     logger.info(
         f"The dataset cannot be read, so that packages are made of the results alone, and name no scanners ({PLAN.missing})."

@@ -63,7 +63,8 @@ rule scan_summary:
 rule segment:
     """All scans of config.scans; fails at the end if one of them could not be segmented, which is then tried again."""
     input:
-        rules.scan_summary.output.table,
+        table=rules.scan_summary.output.table,
+        gallery=rules.scan_summary.output.gallery,
     log:
         "results/logs/segment.log",
     conda:

@@ -10,16 +10,17 @@ def main(snakemake):
 
     from lumbarflow import DataError, files
 
-    rows = files.read_csv(snakemake.input[0])
+    rows = files.read_csv(snakemake.input.table)
     failed, flagged = ([row for row in rows if row[key]] for key in ("failed", "flags"))
     log = logging.getLogger(PROGRESS)
-    log.info("%d scans, %d of them need a look: %s", len(rows), len(flagged), snakemake.input[0])
+    told = (files.counted(len(rows), "scan"), len(failed), len(flagged), snakemake.input.gallery)
+    log.info("%s, %d failed, %d to be looked at: %s", *told)
     if failed:
         for folder in snakemake.params.folders:
             if Path(folder).name in {row["scan"] for row in failed}:
                 shutil.rmtree(folder)  # so that the next run tries it again; its reason stands in the summary
         reasons = "; ".join(f"{row['scan']}: {row['failed']}" for row in failed[:5])
-        raise DataError(f"{len(failed)} of {len(rows)} scans could not be segmented; the others are done. {reasons}")
+        raise DataError(f"{len(failed)} of {len(rows)} scans could not be segmented. {reasons}")
 
 
 run(main, globals().get("snakemake"))

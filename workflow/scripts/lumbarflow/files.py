@@ -115,6 +115,11 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things in words: 1 scan, 2 scans."""
+    return f"{number} {thing}" + "s" * (number != 1)
+
+
 def sha256(content: bytes) -> str:
     """Hexadecimal digest of the bytes."""
     return hashlib.sha256(content).hexdigest()

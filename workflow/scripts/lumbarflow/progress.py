@@ -96,6 +96,8 @@ class Progress(logging.Handler):
             return ""
         seconds = sum(todo[rule] * self.spent[rule] / self.done[rule] for rule in known)
         at_once = max(busy / max(self.clock() - self.start, 1e-9), 1)
+        if seconds < at_once:  # less than a second
+            return ""
         kind = "about" if len(known) == len(todo) else "at least"
         return f", {kind} {timedelta(seconds=round(seconds / at_once))} left"
 

@@ -68,7 +68,7 @@ def segment(scan: Scan, models: Sequence[Model]) -> Result:
         labels = structures.label(found.classes, volume.spacing)
     with _timed(seconds, "measure"):
         rows, column = morphometry.measure(labels, volume.spacing, volume.array)
-        raised = list(dict.fromkeys(_flags(volume, found, labels, rows, models)))
+        raised = list(dict.fromkeys(_flags(scan, volume, found, labels, rows, models)))
     logging.getLogger(__name__).info("%s: seconds %s", scan.image, seconds)
     return Result(volume, found, labels, rows, column, raised, models)
 
@@ -81,6 +81,7 @@ def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
 
 
 def _flags(
+    scan: Scan,
     volume: volumes.Volume,
     found: scans.Segmented,
     labels: NDArray[np.uint8],
@@ -89,13 +90,14 @@ def _flags(
 ) -> Iterator[flags.Flag]:
     """Why a person should look at the result, the gravest reasons first."""
     yield from flags.of_levels(labels, volume.spacing)
-    for model in models:
-        yield from flags.of_training(volume.spacing, volume.array.shape, found.grey, model.about["trained_on"])
+    yield from flags.of_fragments(labels)
+    yield from flags.of_folds(found.dice)
     for model, doubt in zip(models, found.doubt, strict=True):
         yield from flags.of_doubt(doubt, model.about["scores"]["entropy"])
-    yield from flags.of_folds(found.dice)
-    yield from flags.of_fragments(labels)
     yield from flags.of_border(rows)
+    for model in models:
+        yield from flags.of_sequence(scan.sequence, model.about.get("sequences", ()))
+        yield from flags.of_training(volume.spacing, volume.array.shape, found.grey, model.about["trained_on"])
 
 
 def write(folder: Path, name: str, scan: Scan, result: Result, options: Options, software: str) -> None:

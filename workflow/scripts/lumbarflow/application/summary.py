@@ -20,7 +20,7 @@ def rows(folders: Sequence[str | Path]) -> list[dict[str, Any]]:
         row: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {key: report[key] for key in ("scan", "failed")}
         if not report["failed"]:
             row |= {key: report["column"][key] for key in ("vertebrae", "discs", "lordosis_deg")}
-            row |= {"flags": "; ".join(flag["reason"] for flag in report["flags"])}
+            row |= {"flags": " | ".join(flag["reason"] for flag in report["flags"])}
             row |= {"models": " ".join(model["name"] for model in report["models"])}
         found.append(row)
     return found
@@ -43,7 +43,9 @@ def gallery(rows: Sequence[Mapping[str, Any]], folders: Sequence[str | Path]) ->
     rows: of `rows`, one for each of the folders.
     """
     failed, flagged = (sum(bool(row[key]) for row in rows) for key in ("failed", "flags"))
-    heading = f"{len(rows)} scans; {failed} failed, {flagged} need a look. Nothing here is a diagnosis."
+    heading = (
+        f"{files.counted(len(rows), 'scan')}; {failed} failed, {flagged} need a look. Nothing here is a diagnosis."
+    )
     order = sorted(zip(rows, folders, strict=True), key=lambda each: (not each[0]["failed"], not each[0]["flags"]))
     return PAGE.format(heading=heading, cards="".join(_card(row, Path(folder)) for row, folder in order))
 
@@ -56,4 +58,6 @@ def _card(row: Mapping[str, Any], folder: Path) -> str:
     counts = f"{row['vertebrae']} vertebrae, {row['discs']} discs"
     alt = f"{name}: {counts}; sagittal and coronal section with outlines"
     shown = f'<img loading="lazy" alt="{alt}" src="data:image/png;base64,{picture}">'
-    return f"<section><h2>{name}</h2><p>{counts}</p>{shown}</section>"
+    look = "".join(f"<li>{html.escape(reason)}</li>" for reason in row["flags"].split(" | ") if reason)
+    told = f'<ul class="look">{look}</ul>' if look else ""
+    return f"<section><h2>{name}</h2><p>{counts}</p>{shown}{told}</section>"

@@ -51,7 +51,7 @@ def check_surplus(path: str | Path, surplus: int, allowed: bool) -> None:
 
 def damaged(path: str | Path, what: str) -> DataError:
     """The error for a file that is not what its header says."""
-    return DataError(f"{path}: cannot be read as a volume: {what}; replace the file or take it out of the dataset")
+    return DataError(f"{path}: cannot be read as a volume: {what}; replace the file or take it away")
 
 
 def flat(path: str | Path, dimensions: int, values: int) -> DataError:

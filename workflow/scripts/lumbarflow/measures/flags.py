@@ -37,16 +37,23 @@ def of_training(
     deviation of its pictures (0 to 255); trained_on: {spacing_mm, extent_mm: {slice, row, column}, grey: {mean,
     spread}} of the training's volumes, each [least, most]."""
     values = {"spacing_mm": spacing, "extent_mm": np.multiply(spacing, shape)}
-    told = {"spacing_mm": "from {axis} to {axis}", "extent_mm": "of all {axis}s together"}
+    told = {"spacing_mm": "from {axis} to {axis}", "extent_mm": "from the first {axis} to the last"}
     for name, found in values.items():
         for axis, value in zip(AXES, found, strict=True):
             least, most = trained_on[name][axis]
             if not least * (1 - BEYOND) <= value <= most * (1 + BEYOND):
                 what = told[name].format(axis=axis)
-                yield Flag("unlike training", f"{value:.3g} mm {what}; in training {least:.3g} to {most:.3g} mm")
+                usual = f"{least:.3g} mm" if f"{least:.3g}" == f"{most:.3g}" else f"{least:.3g} to {most:.3g} mm"
+                yield Flag("unlike training", f"{value:.3g} mm {what}; in training {usual}")
     for (name, (least, most)), value in zip(trained_on["grey"].items(), grey, strict=True):
         if not least * (1 - BEYOND) <= value <= most * (1 + BEYOND):
             yield Flag("unlike training", f"{name} of its greys {value:.0f}; in training {least:.0f} to {most:.0f}")
+
+
+def of_sequence(sequence: str, known: Sequence[str]) -> Iterator[Flag]:
+    """A sequence that the model has not seen. sequence: as a sheet or the scan's name tells it, or empty."""
+    if sequence and known and sequence not in known:
+        yield Flag("unlike training", f"its sequence is called {sequence}; the model has seen {', '.join(known)} alone")
 
 
 def of_levels(labels: NDArray[np.integer], spacing: Sequence[float]) -> Iterator[Flag]:
@@ -128,7 +135,10 @@ def of_doubt(entropy: float, highest: float) -> Iterator[Flag]:
     """Networks less sure than of any patient that they were scored on. entropy: mean (nats) where structures are;
     highest: of those patients."""
     if entropy > highest:
-        reason = f"mean entropy {entropy:.3f} where structures are; at most {highest:.3f} in the patients of its scores"
+        reason = (
+            f"less sure than on any patient that it was tested on: entropy {entropy:.3f} nats where structures are, "
+            f"there at most {highest:.3f}"
+        )
         yield Flag("unsure", reason)
 
 
