@@ -181,3 +181,14 @@ def test_a_training_on_everyone_has_no_validation_to_wait_for():
     with pytest.raises(DataError, match=r"schedule plateau of config\.experiments\.sound\.training needs"):
         make(change)
     assert make({**change, "package": {"networks": "folds"}}).packages
+
+
+def test_a_result_that_is_of_another_file_is_told(tmp_path):
+    for name, size in (("same", 5), ("other", 7), ("new", 9)):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / f"in/{name}.nii.gz").write_bytes(b"x" * size)
+    for name in ("same", "other"):
+        (tmp_path / f"out/{name}").mkdir(parents=True)
+        (tmp_path / f"out/{name}/segmentation.json").write_text('{"bytes": 5}')
+    planned = make({"scans": str(tmp_path / "in")}, ["segment"])
+    assert planned.replaced(str(tmp_path / "out")) == ["other"]

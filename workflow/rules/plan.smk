@@ -45,6 +45,8 @@ if PLAN.models and not config["model"] and any("segment" in target or "check_mod
     logger.info(
         f"No model is given: {', '.join(PLAN.models[''])} comes with the software; models/README.md says what it is."
     )
+for scan in PLAN.replaced("results/segmentations"):
+    logger.warning(f"Scan {scan}: the result in results/segmentations/{scan} is of another file; it is replaced.")
 if PLAN.missing:
     logger.info(
         f"The dataset cannot be read, so that packages are made of the results alone, and name no scanners ({PLAN.missing})."

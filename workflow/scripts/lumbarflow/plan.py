@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import DataError, files, settings, source
-from .application import levels
+from .application import levels, summary
 from .data import dataset, new_scans, predictions, schemes
 from .data.dataset import Source
 from .data.new_scans import Scan
@@ -369,6 +369,18 @@ class Plan:
     def models_of(self, scan: str) -> Sequence[str]:
         """Packages to segment a scan by: of its sequence, or for any."""
         return self.models.get(self.scans[scan].sequence) or self.models.get("", ())
+
+    def replaced(self, folder: str) -> list[str]:
+        """Scans of which `folder` holds a result that is of other files: of another size."""
+        found = []
+        for name, scan in self.scans.items():
+            try:
+                earlier = files.read_json(Path(folder) / name / summary.REPORT).get("bytes")
+                if earlier not in (None, dataset.size(dataset.parts(scan.image))):
+                    found.append(name)
+            except (OSError, ValueError):
+                continue  # no result yet, or no scan: the phantom's are made by a rule
+        return found
 
     @cached_property
     def cross_runs(self) -> list[CrossRun]:

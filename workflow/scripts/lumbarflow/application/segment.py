@@ -145,11 +145,16 @@ def write(folder: Path, name: str, scan: Scan, result: Result, options: Options,
 
 def asked(scan: Scan, models: Sequence[Model], options: Options) -> dict[str, Any]:
     """What determines a result, apart from the software, as REPORT holds it."""
-    digest = hashlib.sha256()
-    for path in dataset.parts(scan.image):
+    digest, parts = hashlib.sha256(), dataset.parts(scan.image)
+    for path in parts:
         digest.update(files.sha256(Path(path).read_bytes()).encode())
     return {
-        **{"sha256": digest.hexdigest(), "series": scan.series, "sequence": scan.sequence},
+        **{
+            "sha256": digest.hexdigest(),
+            "bytes": dataset.size(parts),
+            "series": scan.series,
+            "sequence": scan.sequence,
+        },
         **{"spacing_mm": list(scan.spacing), "options": asdict(options)},
         "models": [{"name": model.about["name"], "sha256": model.sha256} for model in models],
     }

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,11 @@ def parts(path: str | Path) -> list[str]:
         return [entry.path for entry in sorted(os.scandir(path), key=lambda e: e.name) if counts(entry.name)]
     voxels = [os.path.splitext(path)[0] + ending for ending in SIDECARS] if str(path).lower().endswith(".mhd") else []
     return [str(path), *filter(os.path.isfile, voxels)]
+
+
+def size(paths: Iterable[str]) -> int:
+    """Bytes of some files together."""
+    return sum(os.path.getsize(path) for path in paths)
 
 
 def counts(name: str) -> bool:
