@@ -308,3 +308,13 @@ def test_names_stay_text(tmp_path):
     assert table["dice"].isna().tolist() == [False, True]
     assert np.isnan(table["asd"][0])
     assert np.isinf(table["asd"][1])
+
+
+def test_a_class_that_was_never_found_leaves_no_mean_distance():
+    """Else missing a class would be rewarded: its distance, the worst of all, is unknown."""
+    rows = [{"dice": 0.9, "asd": 1.0, "missed": 0, "absent": 0}, {"dice": 0.0, "asd": np.nan, "missed": 7, "absent": 0}]
+    mean = tables._mean_of_classes(rows)
+    assert np.isnan(mean["asd"])
+    assert mean["dice"] == pytest.approx(0.45)
+    absent = [rows[0], {**rows[1], "dice": np.nan, "missed": 0, "absent": 7}]  # a class that the scheme lacks
+    assert tables._mean_of_classes(absent)["asd"] == 1.0

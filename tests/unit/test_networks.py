@@ -1,3 +1,6 @@
+import sys
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -218,3 +221,19 @@ def test_every_weight_gets_a_gradient(name, options):
 def test_what_cannot_be_built_is_named(name, size, options, message):
     with pytest.raises(DataError, match=message):
         networks.build(name, size, **options)
+
+
+def test_a_network_of_the_users_own_must_give_probabilities(monkeypatch):
+    """One without a softmax would train to its end, and fail at prediction."""
+    module = types.ModuleType("mine_networks")
+
+    def build(image_size, classes, activation):
+        image = keras.Input((*image_size, 1))
+        return keras.Model(image, keras.layers.Conv2D(classes, 1, activation=activation)(image))
+
+    module.build = build
+    monkeypatch.setitem(sys.modules, "mine_networks", module)
+    networks.build("mine_networks:build", [32, 16], activation="softmax")
+    for activation in (None, "sigmoid", "relu"):
+        with pytest.raises(DataError, match="expected probabilities, which sum to 1: end it by a softmax"):
+            networks.build("mine_networks:build", [32, 16], activation=activation)

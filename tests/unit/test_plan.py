@@ -117,7 +117,7 @@ def test_sequences_of_any_name(tmp_path):
     plan = make({**sheet, "sequences": ["STIR"]})
     assert (plan.sequences, plan.left_out, plan.headline) == (["STIR"], ["t1"], "STIR")
     assert make({**sheet, "sequences": ["t1", "STIR"]}).sequences == ["t1", "STIR"]
-    with pytest.raises(DataError, match=r"holds no volume of t2; it holds STIR, t1: add `--config 'sequences=\[STIR"):
+    with pytest.raises(DataError, match=r"holds no volume of t2; it holds STIR, t1: add 'sequences=\[STIR, t1\]' to"):
         make({**sheet, "sequences": ["t2"]})
     with pytest.raises(DataError, match=r"config\.sequences: the phantom has no sequence 'STIR'"):
         make({"sequences": ["STIR"]})

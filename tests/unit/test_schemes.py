@@ -145,7 +145,7 @@ def test_a_dataset_without_a_class_of_its_scheme_stops():
         r"^sequence t1: no mask holds any spinal_canal or ivd under the label scheme spider; slices that show a class: "
     )
     message += r"vertebrae 2, spinal_canal 0, ivd 0; labels found: 0 1 2 3; "
-    with pytest.raises(DataError, match=message + r"config\.scheme classes would fit$"):
+    with pytest.raises(DataError, match=message + r"set config\.scheme to classes, which would fit$"):
         schemes.check_found([[0, 1, 3], [0, 2]], None, "sequence t1")
     with pytest.raises(DataError, match="write a scheme of your own"):  # SPIDER's structures, numbered without gaps
         schemes.check_found([range(20)], None, "sequence t1")

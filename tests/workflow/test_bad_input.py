@@ -70,7 +70,7 @@ def test_a_config_file_runs_no_code(workflow):
 
 def test_no_volume_of_the_wanted_sequences(workflow, root):
     output = fails(workflow, "--config", f"root={root}", "sequences=[t2]")
-    assert "holds no volume of t2; it holds t1: add `--config 'sequences=[t1]'`" in line_with(
+    assert "holds no volume of t2; it holds t1: add 'sequences=[t1]' to what stands behind --config" in line_with(
         output, "config.sequences"
     )
 

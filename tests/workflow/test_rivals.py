@@ -108,4 +108,4 @@ def test_a_wrong_label_scheme_is_named(finished, tiny_config, tmp_path):
     done = finished("tables", "--configfile", tiny_config, config, check=False)
     assert done.returncode == 1
     words = r"predictions of other: no mask holds any spinal_canal or ivd under the label scheme spider.*"
-    assert re.search(words + r"config\.experiments\.other\.labels_as classes would fit", done.stdout)
+    assert re.search(words + r"set config\.experiments\.other\.labels_as to classes, which would fit", done.stdout)

@@ -120,8 +120,15 @@ onstart:
     told = workflow.output_settings
     quiet = {each.name for each in told.quiet or ()} & {"ALL", "PROGRESS", "RULES"}
     chosen = bool(quiet or told.verbose or told.printshellcmds or told.debug_dag)
-    jobs = {rule: count for rule, count in workflow.dag.stats()[1].items() if rule != "total"}
+    jobs = {name: count for name, count in workflow.dag.stats()[1].items() if name != "total"}
     progress.show(logger, jobs, chosen)
+
+
+onsuccess:
+    if {"all", "tables", "findings"} & set(map(str, workflow.dag.targetrules)):
+        logger.info(
+            "Look at results/findings.html, then at results/tables. For the report: the same command, and --report FILE."
+        )
 
 
 onerror:

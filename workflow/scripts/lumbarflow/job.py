@@ -135,8 +135,9 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(lambda record: record.name == PROGRESS or record.levelno >= logging.WARNING)
     file = logging.FileHandler(snakemake.log[0], "a", encoding="utf-8")
-    for handler in (terminal, file):
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    of = " ".join(snakemake.wildcards)  # on the terminal, lines of several jobs mix
+    terminal.setFormatter(logging.Formatter(f"%(asctime)s  {of}{': ' if of else ''}%(message)s", "%H:%M:%S"))
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file])
     logging.captureWarnings(True)
     log = logging.getLogger("lumbarflow.job")

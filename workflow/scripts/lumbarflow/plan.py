@@ -516,6 +516,6 @@ def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
         where = config["sheet"] or config["root"]
         raise DataError(
             f"config.sequences: {where} holds no volume of {', '.join(config['sequences'])}; it holds "
-            f"{', '.join(held)}: add `--config 'sequences=[{', '.join(held)}]'`"
+            f"{', '.join(held)}: add 'sequences=[{', '.join(held)}]' to what stands behind --config"
         )
     return volumes

@@ -175,7 +175,11 @@ def check_found(
         )
     elif missing:
         fit = fitting(found) if scheme is None else []
-        hint = f"{key} {' or '.join(fit)} would fit" if fit else "write a scheme of your own (config/README.md)"
+        hint = (
+            f"set {key} to {' or '.join(fit)}, which would fit"
+            if fit
+            else "write a scheme of your own (config/README.md)"
+        )
         raise DataError(
             f"{what}: no mask holds any {' or '.join(missing)} under the label scheme "
             f"{scheme['name'] if scheme else 'spider'}; slices that show a class: "

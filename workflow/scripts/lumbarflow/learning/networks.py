@@ -322,7 +322,7 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, neighbours: in
     neighbours, its function is called with [H, W, channels].
     options: the built-in ones have width (filters of the first level), initializer and momentum (of batch
     normalisation); some have more, as registered. Raises DataError (a ValueError) for an unknown name, option or size,
-    and for a network of the user's own with another input or output shape.
+    and for a network of the user's own with another input or output shape, or whose output is no probabilities.
     """
     step = divisor(name)
     if any(length % step or length < step for length in image_size):
@@ -338,7 +338,23 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, neighbours: in
         raise DataError(
             f"network.name {name}: it turns {found[0]} into {found[1]}; expected {expected[0]} into {expected[1]}"
         )
+    if name not in NETWORKS.variants:
+        _check_probabilities(name, model)
     return model
+
+
+def _check_probabilities(name: str, model: keras.Model) -> None:
+    """Raise DataError for a network of the user's own whose output is no probability of each class."""
+    import numpy as np
+
+    picture = np.random.default_rng(0).random((1, *model.input_shape[1:]), np.float32)
+    p = keras.ops.convert_to_numpy(model(picture)).astype(np.float64)
+    if p.min() < -1e-3 or np.abs(p.sum(-1) - 1).max() > 1e-2:
+        raise DataError(
+            f"network.name {name}: its output of a random picture lies between {p.min():.3g} and {p.max():.3g}, and "
+            f"the classes of a pixel sum to {p.sum(-1).min():.3g} to {p.sum(-1).max():.3g}; expected probabilities, "
+            "which sum to 1: end it by a softmax over the classes"
+        )
 
 
 def with_heads(model: keras.Model) -> keras.Model:

@@ -46,7 +46,9 @@ def lines(tables: Mapping[str, pd.DataFrame], data: str, sequence: str) -> list[
             f"{_number(first['reported dice'])}; by one yardstick (source grid, exact labels, mean over patients) its "
             f"predictions reach {_number(first['dice'])}."
         )
+    others = of_sequence["summary"].set_index("experiment")["macro Dice"].drop(index=rungs, errors="ignore")
     nothing = [name for name in rungs if not row[name]["dice"] > LEARNT]
+    nothing += [str(name) for name, dice in others.items() if not dice > LEARNT]
     if nothing:
         found.append(
             f"{', '.join(nothing)} found next to nothing (Dice at most {LEARNT}): a training that is too short, or "
@@ -66,10 +68,10 @@ def lines(tables: Mapping[str, pd.DataFrame], data: str, sequence: str) -> list[
             f"{_number(row['honest']['reported dice'])} (honest)."
         )
     found += _best(of_sequence["intervals"], rungs[-1], of_sequence["summary"])
-    others = tables["summary"][(tables["summary"]["experiment"] == rungs[-1])]
-    others = others[others["sequence"] != sequence]
-    if len(others):
-        said = ", ".join(f"{row['sequence']} {_number(row['macro Dice'])}" for row in others.to_dict("records"))
+    elsewhere = tables["summary"][(tables["summary"]["experiment"] == rungs[-1])]
+    elsewhere = elsewhere[elsewhere["sequence"] != sequence]
+    if len(elsewhere):
+        said = ", ".join(f"{row['sequence']} {_number(row['macro Dice'])}" for row in elsewhere.to_dict("records"))
         found.append(f"Other sequences, {rungs[-1]}, pooled Dice: {said}.")
     return found
 

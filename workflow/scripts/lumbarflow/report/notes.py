@@ -39,7 +39,9 @@ NOTES = {
         "Table 2: metrics of each class and sequence",
         "The paper's and the released rows leak: their test slices have neighbours in training. Their ASD and NSD "
         "match surfaces across the whole stack of test images, which makes them too good. Missed counts images in "
-        "which a class is only in the truth or only in the prediction; ASD leaves those out." + SURFACE,
+        "which a class is only in the truth or only in the prediction; ASD leaves those out; a class that was never "
+        "found has none. Detection: of the images that show a class, the share in which the prediction reaches a "
+        "Dice of 0.1." + SURFACE,
     ),
     "leakage": (
         "Leakage: what training knew of the test set",
@@ -52,12 +54,13 @@ NOTES = {
     "table3": (
         "Table 3: comparison with published systems",
         "Pixels of a 256 x 256 picture and millimetres of a volume cannot be compared, nor can scores on different "
-        "patients: see `comparable with`. 3-D rows score each vertebra, disc and canal by itself. Official: as "
-        "SPIDER's program: the predicted structure that covers most of a true one is its match; Dice over structures "
-        "with a Dice of at least 0.1, the others are missed; ASD over all, unknown for a case in which one is not "
-        "overlapped at all, and with the spacing of one axis laid on another. Corrected: distances by the right "
-        "spacing, over the structures that are overlapped. Strict: a missed structure's Dice is 0, its distance does "
-        "not count. True classes: what a perfect class mask reaches once its structures are told apart." + SURFACE,
+        "patients: the notes below the table say which can. 3-D rows score each vertebra, disc and canal by itself. "
+        "Official: as SPIDER's program: the predicted structure that covers most of a true one is its match; Dice "
+        "over structures with a Dice of at least 0.1, the others are missed; ASD over all, unknown for a case in "
+        "which one is not overlapped at all, and with the spacing of one axis laid on another. Corrected: distances "
+        "by the right spacing, over the structures that are overlapped. Strict: a missed structure's Dice is 0, its "
+        "distance does not count. True classes: what a perfect class mask reaches once its structures are told apart."
+        + SURFACE,
     ),
     "intervals": (
         "95% intervals of Table 2",

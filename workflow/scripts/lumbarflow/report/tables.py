@@ -192,6 +192,8 @@ def _mean_of_classes(rows: Sequence[Mapping[Any, Any]]) -> Row:
     frame = pd.DataFrame(rows)
     means = frame[[name for name in (*METRICS, "dice pooled", "detection") if name in frame]].mean()
     counts = frame[[name for name in ("missed", "absent") if name in frame]].sum()
+    if "missed" in frame and (frame["asd"].isna() & (frame["missed"] > 0)).any():
+        means["asd"] = float("nan")  # a class that was never found has no distance, and no mean may do without it
     return {**rows[0], "class": MEAN, **means, **counts}
 
 
