@@ -16,7 +16,7 @@ TWO := -n 2 --durations 25
 .PHONY: demo install test test-system test-long lint docs format lock clean
 
 demo: install
-	@echo "The demo takes about 5 minutes on 2 cores. Its networks are so small that several are trained at a time."
+	@echo "The demo takes 5 to 7 minutes on 2 cores. Its networks are so small that several are trained at a time."
 	@$(BIN)/snakemake --cores $(CORES) --set-threads train=1 --resources gpu=4
 	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables results/figures workflow/report -newer results/report.html -print -quit)" ]; \
 	then $(BIN)/snakemake --cores $(CORES) --report results/report.html --quiet; fi

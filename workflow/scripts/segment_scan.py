@@ -18,11 +18,11 @@ def main(snakemake):
         try:
             result = segment.segment(scan, segment.load(snakemake.input.models, snakemake.params.modules))
         except DataError as error:
-            logging.warning("%s: failed: %s", name, error)
+            logging.warning("failed: %s", error)
             segment.write_failure(folder, name, str(error), software())
             return
         for flag in result.flags:
-            logging.warning("%s: needs a look: %s", name, flag.reason)
+            logging.warning("needs a look: %s", flag.reason)
         segment.write(folder, name, scan, result, segment.Options(**snakemake.params.options), software())
 
 

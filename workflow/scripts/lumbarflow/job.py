@@ -135,7 +135,8 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     terminal = logging.StreamHandler(sys.stderr)
     terminal.addFilter(lambda record: record.name == PROGRESS or record.levelno >= logging.WARNING)
     file = logging.FileHandler(snakemake.log[0], "a", encoding="utf-8")
-    of = " ".join(snakemake.wildcards)  # on the terminal, lines of several jobs mix
+    # on the terminal, lines of several jobs mix
+    of = " ".join(f"{key} {value}" if value.isdigit() else value for key, value in snakemake.wildcards.items())
     terminal.setFormatter(logging.Formatter(f"%(asctime)s  {of}{': ' if of else ''}%(message)s", "%H:%M:%S"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file])
