@@ -121,7 +121,7 @@ def test_the_public_checks_run_what_the_makefile_offers():
         for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
             asked |= {step["run"] for step in job["steps"] if "run" in step}
             pythons |= set(job.get("strategy", {}).get("matrix", {}).get("python", ()))
-    assert asked == {"make lint", "make test", "make test-system", "make test-long"}
+    assert asked == {"make lint", "make docs", "make test", "make test-system", "make test-long"}
     assert {command.removeprefix("make ") for command in asked} <= targets
     bounds = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
     low, high = (int(minor) for minor in re.findall(r"3\.(\d+)", bounds))
