@@ -1,4 +1,6 @@
+import matplotlib.colors
 import numpy as np
+from PIL import Image
 
 from lumbarflow.learning import networks
 from lumbarflow.report import charts, figures
@@ -16,6 +18,28 @@ def test_the_worst_places_are_where_masks_differ_most():
     assert 24 <= x < 34
     assert all(abs(a - y) + abs(b - x) > 10 for a, b, _ in others)
     assert figures.differences(truth, prediction).astype(bool).sum() == 89
+
+
+def test_a_picture_of_few_colours_shows_the_same(tmp_path):
+    """A noisy slice on a white page, a tinted half of it, and points so few that k-means alone would lose them."""
+    rng = np.random.default_rng(1)
+    slices = np.clip(rng.normal(np.linspace(0, 255, 200)[:, None], 9, (200, 160)), 0, 255).astype(np.uint8)
+    page = np.full((300, 400, 3), 255, np.uint8)
+    page[20:220, 20:180] = slices[..., None]
+    page[20:220, 200:360] = figures.tint(slices, np.full_like(slices, 1))
+    points = [(250, 30 + 20 * place, name) for place, name in enumerate(figures.COLOURS)]
+    for y, x, name in points:
+        page[y : y + 4, x : x + 4] = np.multiply(matplotlib.colors.to_rgb(figures.COLOURS[name]), 255).round()
+    small = figures.few_colours(Image.fromarray(page))
+    found = np.asarray(small.convert("RGB")).astype(int)
+    assert (found[:15] == 255).all()
+    assert np.abs(found - page)[20:220, 20:180].max() < 8  # a step of grey
+    assert np.abs(found - page)[20:220, 200:360].mean() < 6
+    assert all(np.abs(found - page)[y : y + 4, x : x + 4].max() <= 4 for y, x, _ in points)
+    whole, less = tmp_path / "whole.png", tmp_path / "less.png"
+    Image.fromarray(page).save(whole, optimize=True)
+    small.save(less, optimize=True)
+    assert less.stat().st_size < 0.5 * whole.stat().st_size
 
 
 def test_the_outline_of_the_papers_network():

@@ -1,11 +1,13 @@
 """What is to be run, from a config alone."""
 
+import json
 from dataclasses import asdict
 
 import pytest
 from conftest import ROOT
 
 from lumbarflow import DataError, settings
+from lumbarflow.data import dataset
 from lumbarflow.plan import CrossRun, Manifest, Masks, Plan, Run, find_volumes
 
 SCHEMAS = ROOT / "workflow/schemas"
@@ -184,11 +186,21 @@ def test_a_training_on_everyone_has_no_validation_to_wait_for():
 
 
 def test_a_result_that_is_of_another_file_is_told(tmp_path):
-    for name, size in (("same", 5), ("other", 7), ("new", 9)):
-        (tmp_path / "in").mkdir(exist_ok=True)
-        (tmp_path / f"in/{name}.nii.gz").write_bytes(b"x" * size)
-    for name in ("same", "other"):
-        (tmp_path / f"out/{name}").mkdir(parents=True)
-        (tmp_path / f"out/{name}/segmentation.json").write_text('{"bytes": 5}')
+    earlier = tmp_path / "earlier.nii.gz"
+    earlier.write_bytes(b"xxxxx")
+    told = {"bytes": 5, "sha256": dataset.digest([str(earlier)])}
+    (tmp_path / "in").mkdir()
+    for name, content in {
+        "same": b"xxxxx",
+        "longer": b"xxxxxxx",
+        "other": b"yyyyy",
+        "failed": b"z",
+        "new": b"z",
+    }.items():
+        (tmp_path / f"in/{name}.nii.gz").write_bytes(content)
+        if name != "new":
+            (tmp_path / f"out/{name}").mkdir(parents=True)
+            report = {"failed": "no voxels"} if name == "failed" else told
+            (tmp_path / f"out/{name}/segmentation.json").write_text(json.dumps(report))
     planned = make({"scans": str(tmp_path / "in")}, ["segment"])
-    assert planned.replaced(str(tmp_path / "out")) == ["other"]
+    assert planned.replaced(str(tmp_path / "out")) == ["longer", "other"]

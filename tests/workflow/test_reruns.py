@@ -46,8 +46,8 @@ def fidelity(sequence):
 
 def sheets(sequence, experiments=EXPERIMENTS):
     """Pages on a sequence's slices and masks, besides its manifests."""
-    recipes = tuple(RECIPES[e] for e in experiments)
-    return jobs("contact_sheet", recipes, sequence) | (fidelity(sequence) if "released" in experiments else set())
+    contact = jobs("contact_sheet", (RECIPES["sound"],), sequence) if "sound" in experiments else set()
+    return contact | (fidelity(sequence) if "released" in experiments else set())
 
 
 def manifests(sequence, experiments=EXPERIMENTS):
@@ -221,7 +221,7 @@ SCRIPTS = "lumbarflow/workflow/scripts"
         (lambda p: append(p, f"{SCRIPTS}/make_tables.py"), tables()),
         (
             lambda p: append(p, f"{SCRIPTS}/contact_sheet.py"),
-            jobs("contact_sheet", tuple(RECIPES.values()), SEQUENCES),
+            jobs("contact_sheet", (RECIPES["sound"],), SEQUENCES),
         ),
         (lambda p: replace(p, "lumbarflow/workflow/rules/train.smk", "threads: 8", "threads: 7"), set()),
         (lambda p: replace(p, "lumbarflow/workflow/rules/train.smk", "mem_mb=grow(8000)", "mem_mb=grow(9000)"), set()),

@@ -45,7 +45,7 @@ if PLAN.models and not config["model"] and any("segment" in target or "check_mod
     logger.info(
         f"No model is given: {', '.join(PLAN.models[''])} comes with the software; models/README.md says what it is."
     )
-for scan in PLAN.replaced("results/segmentations"):
+for scan in PLAN.replaced("results/segmentations") if workflow.is_main_process else []:
     logger.warning(f"Scan {scan}: the result in results/segmentations/{scan} is of another file; it is replaced.")
 if PLAN.missing:
     logger.info(

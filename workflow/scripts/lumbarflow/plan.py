@@ -371,12 +371,15 @@ class Plan:
         return self.models.get(self.scans[scan].sequence) or self.models.get("", ())
 
     def replaced(self, folder: str) -> list[str]:
-        """Scans of which `folder` holds a result that is of other files: of another size."""
+        """Scans of which `folder` holds a result that is of other files: of another size, or else another digest."""
         found = []
         for name, scan in self.scans.items():
             try:
-                earlier = files.read_json(Path(folder) / name / summary.REPORT).get("bytes")
-                if earlier not in (None, dataset.size(dataset.parts(scan.image))):
+                earlier = files.read_json(Path(folder) / name / summary.REPORT)
+                if "bytes" not in earlier:  # it failed
+                    continue
+                parts = dataset.parts(scan.image)
+                if earlier["bytes"] != dataset.size(parts) or earlier["sha256"] != dataset.digest(parts):
                     found.append(name)
             except (OSError, ValueError):
                 continue  # no result yet, or no scan: the phantom's are made by a rule
@@ -400,11 +403,11 @@ class Plan:
 
     @cached_property
     def sheets(self) -> list[Masks]:
-        """What contact sheets show: as masks, and sequences without any."""
-        found = dict.fromkeys(each.sequence for each in self.unlabelled.values())
-        pairs = dict.fromkeys((each.slices, each.labels) for each in self.masks)
-        others = [sequence for sequence in found if sequence not in self.sequences]
-        return [*self.masks, *(Masks(*pair, sequence) for pair in pairs for sequence in others)]
+        """What contact sheets show: each sequence once, with exact labels if there are; those without a mask, too."""
+        found = dict.fromkeys([*self.sequences, *(each.sequence for each in self.unlabelled.values())])
+        pairs = [(each["slices"], each["labels"]) for each in self.experiments.values()]
+        exact = next((pair for pair in pairs if pair[1] == self.exact_labels), pairs[0])
+        return [Masks(*exact, sequence) for sequence in found]
 
     @cached_property
     def exact_labels(self) -> str | None:

@@ -6,6 +6,7 @@ records from Snakemake's own handler of the terminal. Its log file, below .snake
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -102,10 +103,10 @@ class Progress(logging.Handler):
         return f", {kind} {timedelta(seconds=round(seconds / at_once))} left"
 
     def end(self) -> None:
-        """Say what failed, with the reasons that the jobs' logs give; the same reason once."""
+        """Say what failed since the last call, with the reasons that the jobs' logs give; the same reason once."""
         reasons: dict[str, list[str]] = {}
-        for record in self.failed.values():
-            about = record.__dict__
+        while self.failed:
+            about = self.failed.pop(next(iter(self.failed))).__dict__
             lines = error_lines(about["log"]) or [str(about["rule_msg"] or "no log tells why")]
             told = f"rule {about['rule_name']} ({', '.join(about['log'] or about['output'])})"
             reasons.setdefault("".join(f"    {line}\n" for line in lines), []).append(told)
@@ -129,3 +130,4 @@ def show(logger: logging.Logger, jobs: Mapping[str, int], chosen: bool) -> None:
         return
     terminal[0].addFilter(lambda record: not _replaced(record))
     logger.addHandler(Progress(jobs, terminal[0].stream))  # type: ignore[attr-defined]
+    atexit.register(end, logger)  # a run that is stopped does not come to onerror

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import time
@@ -145,12 +144,10 @@ def write(folder: Path, name: str, scan: Scan, result: Result, options: Options,
 
 def asked(scan: Scan, models: Sequence[Model], options: Options) -> dict[str, Any]:
     """What determines a result, apart from the software, as REPORT holds it."""
-    digest, parts = hashlib.sha256(), dataset.parts(scan.image)
-    for path in parts:
-        digest.update(files.sha256(Path(path).read_bytes()).encode())
+    parts = dataset.parts(scan.image)
     return {
         **{
-            "sha256": digest.hexdigest(),
+            "sha256": dataset.digest(parts),
             "bytes": dataset.size(parts),
             "series": scan.series,
             "sequence": scan.sequence,

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import DataError
+from .. import DataError, files
 from . import tables
 
 EXTENSIONS = (".mha", ".mhd", ".nii", ".nii.gz", ".dcm")
@@ -70,6 +70,11 @@ def parts(path: str | Path) -> list[str]:
 def size(paths: Iterable[str]) -> int:
     """Bytes of some files together."""
     return sum(os.path.getsize(path) for path in paths)
+
+
+def digest(paths: Iterable[str]) -> str:
+    """Hexadecimal SHA-256 of the digests of some files, in that order."""
+    return files.sha256("".join(files.sha256(Path(path).read_bytes()) for path in paths).encode())
 
 
 def counts(name: str) -> bool:

@@ -293,10 +293,8 @@ def train(
         log.info("goes on after epoch %d of a training that was cut off", len(history))
     # the kernel kills a process without a message when memory runs out: then this line gives the reason
     needed = step_memory(model, settings["batch_size"])
-    log.log(
-        logging.INFO if needed > 2**30 else logging.DEBUG,
-        *("a step of batch %d takes about %.1f GiB", settings["batch_size"], needed / 2**30),
-    )
+    level = logging.INFO if needed > 2**30 else logging.DEBUG
+    log.log(level, "a step of batch %d takes about %.1f GiB", settings["batch_size"], needed / 2**30)
     began, first = time.perf_counter(), len(history)
     while len(history) < settings["epochs"] and len(history) - best_epoch(history) < settings["patience"]:
         started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
