@@ -65,9 +65,9 @@ def test_jobs_at_the_same_time_leave_less():
 def test_failures_stand_at_the_end_each_reason_once(tmp_path):
     run = Run()
     for number, name in enumerate(("a", "b", "c")):
-        text = (
-            f"10:00:00 INFO reads {name}\n10:00:01 ERROR {'mended' if name == 'c' else 'x.mha: cut short'}\nand why\n"
-        )
+        why = f'File "/home/me/.snakemake/scripts/tmp{name}12.extract_slices.py", line 8'  # a copy for each job
+        what = "mended" if name == "c" else "x.mha: cut short"
+        text = f"10:00:00 INFO reads {name}\n10:00:01 ERROR {what}\n{why}\n"
         (tmp_path / name).write_text(text)
         run.log("job_info", jobid=number, rule_name="slices")
         log = [str(tmp_path / name)]
@@ -76,11 +76,12 @@ def test_failures_stand_at_the_end_each_reason_once(tmp_path):
     run.job(2, "slices", 1)  # tried again, and done
     assert "cut short" not in run.terminal.getvalue()
     progress.end(run.logger)
+    progress.end(run.logger)  # as at the end of the process
     shown = run.terminal.getvalue()
     assert shown.count("slices failed") == 3
     assert shown.endswith(
         f"\nError in rule slices ({tmp_path / 'a'}),\n         rule slices ({tmp_path / 'b'}):\n"
-        "    x.mha: cut short\n    and why\n"
+        '    x.mha: cut short\n    File "workflow/scripts/extract_slices.py", line 8\n'
     )
     assert "mended" not in shown
     assert "CalledProcessError" not in shown

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import re
 import threading
 import time
 from collections import Counter, defaultdict
@@ -19,6 +20,7 @@ from typing import Any, TextIO
 REPLACED = ("job_info", "job_started", "job_finished", "job_error", "group_info", "progress")
 REPLACED_LINES = ("Select jobs to execute", "Exiting because a job execution failed")
 PATIENCE = 60.0  # seconds without a line, after which the next job that is done gets one
+COPIED = r"[^\"]*/\.snakemake/scripts/tmp\w+\."  # Snakemake runs a copy of each script, of another name in each job
 SHOWN = 30  # at most so many lines of the log of a failed job
 
 
@@ -41,7 +43,8 @@ def error_lines(paths: Iterable[str | Path]) -> list[str]:
         except OSError:
             continue
         starts = [k for k, line in enumerate(lines) if line[8:].startswith(" ERROR ")]
-        found += [line.partition(" ERROR ")[2] or line for line in lines[starts[-1] if starts else 0 :]][-SHOWN:]
+        lines = [re.sub(COPIED, "workflow/scripts/", line) for line in lines[starts[-1] if starts else 0 :]]
+        found += [line.partition(" ERROR ")[2] or line for line in lines][-SHOWN:]
     return found
 
 
