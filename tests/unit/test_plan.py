@@ -178,6 +178,23 @@ def test_fewer_patients_than_the_split_needs(tmp_path):
         make({**sheet, "sequences": ["t1"], "experiments": {"sound": official}})
 
 
+def test_a_misspelt_function_or_option_of_ones_own_is_told_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("import absent_package\ndef build(image_size, classes, depth): ...\n")
+
+    def ask(name, **options):
+        own = {"base": "sound", "network": {"name": name, "options": options}}
+        return make({"experiments": {"own": own}, "run": ["sound", "own"]})
+
+    assert ask("mine:build", depth=2).experiments["own"]["network"]["options"] == {"depth": 2}
+    with pytest.raises(DataError, match=r"config\.experiments\.own\.network: module mine has no function 'biuld'"):
+        ask("mine:biuld")
+    with pytest.raises(DataError, match=r"config\.experiments\.own\.network: 'dept' is no option of mine:build"):
+        ask("mine:build", dept=2)
+    with pytest.raises(DataError, match=r"config\.labels\.lut: module mine has no function 'stamp'"):
+        make({"labels": {"lut": {"method": "mine:stamp"}}})
+
+
 def test_a_training_on_everyone_has_no_validation_to_wait_for():
     change = {"package": {"networks": "everyone"}, "experiments": {"sound": {"training": {"schedule": "plateau"}}}}
     with pytest.raises(DataError, match=r"schedule plateau of config\.experiments\.sound\.training needs"):

@@ -71,3 +71,60 @@ def test_a_module_of_ones_own_is_found_without_being_imported(tmp_path, monkeypa
     assert "mine_own" not in sys.modules
     with pytest.raises(DataError, match=r"^config: there is no module 'mine_own\.absent'; expected a Python file"):
         source.find("mine_own.absent")
+
+
+OWN = '''"""A module that must not be imported to be checked."""
+import absent_package
+from elsewhere import borrowed as lent
+
+def build(image_size, classes, *, depth=3):
+    pass
+
+def free(image_size, classes, **options):
+    pass
+
+@lent
+def wrapped():
+    pass
+
+made, = partials = lent(build)
+'''
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        ("build", ["depth"], None),
+        ("free", ["anything"], None),
+        *((name, ["cannot", "be", "told"], None) for name in ("wrapped", "made", "partials", "lent", "absent_package")),
+        ("biuld", [], r"^config\.x: module mine has no function 'biuld'; its functions: build, free, wrapped$"),
+        ("borrowed", [], "has no function 'borrowed'"),
+        (
+            "build",
+            ["depth", "width"],
+            r"^config\.x: 'width' is no option of mine:build, which takes image_size, .*depth$",
+        ),
+    ],
+)
+def test_a_function_of_ones_own_is_checked_by_the_text_of_its_module(tmp_path, monkeypatch, function, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN)
+    if message is None:
+        source.check_function(f"mine:{function}", options, "config.x")
+    else:
+        with pytest.raises(DataError, match=message):
+            source.check_function(f"mine:{function}", options, "config.x")
+
+
+@pytest.mark.parametrize("more", ["from elsewhere import *", "if True:\n    biuld = 1", "def __getattr__(name): ..."])
+def test_a_module_that_makes_names_otherwise_is_left_to_the_job(tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(f"{OWN}\n{more}\n")
+    source.check_function("mine:biuld", [], "config.x")
+
+
+def test_a_module_that_is_no_python_is_named_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("import keras\ndef build(:\n")
+    with pytest.raises(DataError, match=r"mine\.py, line 2: this is no Python: "):
+        source.check_function("mine:build", [], "config.x")

@@ -91,11 +91,11 @@ class Plan:
         Raises a DataError that names the key, file or line.
         """
         experiments = settings.load(config, schemas)
-        for key, part in (("experiments", experiments), ("labels", config["labels"])):
-            for name, each in part.items():
-                chosen = [each] if key == "labels" else [each[key] for key in ("network", "loss", "normalisation")]
-                for module in settings.modules(chosen):
-                    source.find(module, f"config.{key}.{name}")
+        for name, each in experiments.items():
+            for part, (function, options) in settings.variants(each).items():
+                source.check_function(function, options, f"config.experiments.{name}.{part}")
+        for name, recipe in config["labels"].items():
+            source.check_function(recipe["method"], set(recipe) - {"method"}, f"config.labels.{name}")
         for module in config["modules"]:
             source.find(module, "config.modules")
         making = any(kind.search(target) for kind in (DOWNLOADING, LISTING, SCANNING) for target in targets)

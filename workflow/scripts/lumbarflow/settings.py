@@ -215,19 +215,23 @@ def _check_options(key: str, given: Mapping[str, Any], known: Mapping[str, Any],
         raise DataError(f"{key}.{unknown[0]}: {name} has no option {unknown[0]!r}; {has}")
 
 
+def variants(settings: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The name and the options of an experiment's network, loss and normalisation."""
+    network, loss = settings["network"], settings["loss"]
+    return {
+        "network": (network["name"], network["options"]),
+        "loss": (loss["name"], {option: value for option, value in loss.items() if option != "name"}),
+        "normalisation": (settings["normalisation"], {}),
+    }
+
+
 def _check_variants(key: str, settings: Mapping[str, Any]) -> None:
     """Raise DataError for an unknown network, loss or normalisation, or an option that the chosen one lacks."""
-    network, loss = settings["network"], settings["loss"]
-    options = {"network": network["options"], "loss": {k: v for k, v in loss.items() if k != "name"}}
-    for part, registry, name in (
-        ("network", NETWORKS, network["name"]),
-        ("loss", LOSSES, loss["name"]),
-        ("normalisation", NORMALISATIONS, settings["normalisation"]),
-    ):
-        registry.check(name, f"{key}.{part}" + ("" if part == "normalisation" else ".name"))
-        if part in options and name in registry.variants:
-            where = f"{key}.{part}" + (".options" if part == "network" else "")
-            _check_options(where, options[part], registry.variants[name].options, name)
+    registries = {"network": NETWORKS, "loss": LOSSES, "normalisation": NORMALISATIONS}
+    for part, (name, options) in variants(settings).items():
+        registries[part].check(name, f"{key}.{part}" + ("" if part == "normalisation" else ".name"))
+        if variant := registries[part].variants.get(name):
+            _check_options(f"{key}.{part}" + (".options" if part == "network" else ""), options, variant.options, name)
 
 
 def _bases(config: Mapping[str, Any], name: str) -> list[str]:

@@ -32,13 +32,21 @@ def shipped_model() -> str:
 def _statements(path: Path, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Dotted names that a file imports, split into their parts; `from a import b` gives a.b, which may or may not be
     a module. package: that of the file, for relative imports."""
-    for node in _walk(ast.parse(path.read_bytes(), str(path))):
+    for node in _walk(_parse(path)):
         if isinstance(node, ast.Import):
             yield from (tuple(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             base += tuple(node.module.split(".")) if node.module else ()
             yield from ((*base, alias.name) for alias in node.names)
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise DataError(f"{path}{line}: this is no Python: {getattr(error, 'msg', error)}") from None
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
@@ -110,6 +118,40 @@ def find(module: str, key: str = "config") -> tuple[Path, Path]:
         )
     file = Path(origin).resolve()
     return file, file.parents[module.count(".") + (file.name == "__init__.py")]
+
+
+def check_function(name: str, options: Iterable[str], key: str) -> None:
+    """Check that a `package.module:function` exists and has these options, without importing it; other names pass. What
+    cannot be told from the module's text alone is left to the job that imports it. Raises DataError that names the
+    config's `key`.
+    """
+    module, _, function = name.partition(":")
+    if not function:
+        return
+    defined: dict[str, ast.stmt] = {}
+    certain = True
+    for node in _parse(find(module, key)[0]).body:
+        match node:
+            case ast.FunctionDef() | ast.ClassDef():
+                defined[node.name] = node
+            case ast.Import() | ast.ImportFrom():
+                defined |= {(alias.asname or alias.name).partition(".")[0]: node for alias in node.names}
+            case ast.Assign() | ast.AnnAssign():
+                names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+                defined |= {each.id: node for each in names if isinstance(each.ctx, ast.Store)}
+            case ast.Expr():
+                continue
+            case _:
+                certain = False
+    if certain and function not in defined and not {"*", "__getattr__"} & set(defined):
+        has = ", ".join(each for each, node in defined.items() if isinstance(node, ast.FunctionDef)) or "none"
+        raise DataError(f"{key}: module {module} has no function {function!r}; its functions: {has}")
+    found = defined.get(function)
+    if isinstance(found, ast.FunctionDef) and not found.args.kwarg and not found.decorator_list:
+        known = [each.arg for each in (*found.args.posonlyargs, *found.args.args, *found.args.kwonlyargs)]
+        for option in options:
+            if option not in known:
+                raise DataError(f"{key}: {option!r} is no option of {name}, which takes {', '.join(known) or 'none'}")
 
 
 @cache
