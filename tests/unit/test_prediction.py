@@ -107,9 +107,3 @@ def test_four_views_see_more_than_one(tmp_path):
         return (decision.decide(total) != canvas[::2, ::2]).sum()
 
     assert error(2) < 0.7 * error(1)
-
-
-def test_spacing_of_the_network_grid():
-    row = {"source_height": "320", "source_width": "128", "height": "640", "width": "256", "top": "0", "left": "128"}
-    spacing = prediction.network_spacing(row, (3.0, 0.9, 0.9), (640, 512), (160, 128))
-    assert spacing == pytest.approx((3.0, 1.8, 1.8))

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
@@ -91,6 +91,15 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neig
     entropy = segmenter.write_volume(rows, known, rows, views, decision.Decision({}, smallest), tmp_path / "whole.mha")
     assert found.doubt == (pytest.approx(entropy, rel=1e-5),)
     assert 0 < entropy <= math.log(4)
+    # and offsets are chosen where test volumes are decided: on the source planes, from the same views
+    for row, plane in zip(rows, planes, strict=True):
+        canvas = slices.to_canvas(plane, place, recipe["size"], "nearest")
+        digest = png.write(tmp_path / "masks/s" / f"{int(row['index']):03d}.png", canvas)
+        row.update(mask_sha256=digest, subset="validation", patient="s")
+    said = replace(segmenter, label_folder=tmp_path / "masks").validate(rows, rows, views)
+    np.testing.assert_array_equal(said.decided({})[0], planes)
+    assert (said.truth == planes).mean() > 0.9  # by way of the coarser canvas
+    assert said.spacing == pytest.approx(SPACING)
 
 
 def test_networks_that_agree_and_that_do_not(scan):

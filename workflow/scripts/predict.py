@@ -23,7 +23,8 @@ def main(snakemake):
         Path(snakemake.input.labels[0]).parent,
     )
     groups = segmentation.by_volume(files.read_csv(snakemake.input.split))
-    said = (segmenter.validate(group, files.read_csv(tables[volume])[0]) for volume, group in groups.items())
+    views = params.prediction["views"]
+    said = (segmenter.validate(group, files.read_csv(tables[volume]), views) for volume, group in groups.items())
     chosen = decision.choose(filter(None, said), params.prediction)
     files.write_json(snakemake.output.decision, chosen.described())
     pictures, volumes = (Path(snakemake.output[name]) for name in ("pictures", "volumes"))
@@ -31,7 +32,7 @@ def main(snakemake):
     volumes.mkdir(parents=True, exist_ok=True)
     rows, reliability = [], {}
     for volume, group in segmentation.tested(groups, params.kind).items():
-        table, views, whole = files.read_csv(tables[volume]), params.prediction["views"], params.kind != "slice"
+        table, whole = files.read_csv(tables[volume]), params.kind != "slice"
         written, sums = segmenter.write(group, table, views, chosen, pictures, volumes if whole else None)
         rows += written
         reliability[group[0]["sequence"]] = reliability.get(group[0]["sequence"], 0) + sums

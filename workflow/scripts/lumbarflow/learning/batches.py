@@ -100,9 +100,14 @@ def load_masks(rows: Sequence[Row], folder: str | Path, size: Sequence[int], how
     """Class masks of split rows as uint8 [N, H, W] on the network grid: by nearest neighbour, or by
     majority if how is `area`."""
     masks = np.empty((len(rows), *size), np.uint8)
-    for mask, row in zip(masks, rows, strict=True):
-        mask[:] = resize_classes(png.read(slice_path(folder, row), row["mask_sha256"]), size, how)
+    for number, mask in enumerate(read_masks(rows, folder)):
+        masks[number] = resize_classes(mask, size, how)
     return masks
+
+
+def read_masks(rows: Sequence[Row], folder: str | Path) -> Iterator[NDArray[np.uint8]]:
+    """Class masks of split rows, uint8 [h, w] on the canvas."""
+    return (png.read(slice_path(folder, row), row["mask_sha256"]) for row in rows)
 
 
 def slice_path(folder: str | Path, row: Row) -> Path:

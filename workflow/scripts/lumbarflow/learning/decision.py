@@ -90,14 +90,19 @@ class Opinion:
     patient: str
 
     @classmethod
-    def of(cls, p: NDArray[np.floating], truth: NDArray[np.uint8], spacing: Sequence[float], patient: str) -> Opinion:
-        """p: class probabilities [N, H, W, 4]."""
-        flat = p.reshape(-1, p.shape[-1])
-        two = np.partition(flat, -2, axis=-1)[:, -2:]  # the second highest and the highest
-        places = np.flatnonzero(two[:, 1] < np.exp(2 * REACH) * np.maximum(two[:, 0], TINY))
-        return cls(
-            decide(p), places, np.log(np.maximum(flat[places], TINY)).astype(np.float32), truth, spacing, patient
-        )
+    def of(
+        cls, p: Iterable[NDArray[np.floating]], truth: NDArray[np.uint8], spacing: Sequence[float], patient: str
+    ) -> Opinion:
+        """p: class probabilities [H, W, 4], plane by plane."""
+        classes, places, logs = np.empty_like(truth), [], []
+        for number, plane in enumerate(p):
+            classes[number] = decide(plane)
+            flat = plane.reshape(-1, plane.shape[-1])
+            two = np.partition(flat, -2, axis=-1)[:, -2:]  # the second highest and the highest
+            unsure = np.flatnonzero(two[:, 1] < np.exp(2 * REACH) * np.maximum(two[:, 0], TINY))
+            places.append(unsure + number * len(flat))
+            logs.append(np.log(np.maximum(flat[unsure], TINY)).astype(np.float32))
+        return cls(classes, np.concatenate(places), np.concatenate(logs), truth, spacing, patient)
 
     def decided(self, offsets: Mapping[str, float]) -> Scored:
         """(classes under these offsets, truth, spacing)."""

@@ -120,15 +120,3 @@ def on_source(
     placement = replace(placement, top=placement.top - down, left=placement.left - right)
     plane = (int(row["source_height"]), int(row["source_width"]))
     return to_source(p, placement, canvas_size, plane)
-
-
-def network_spacing(
-    row: Row, spacing: Sequence[float], canvas_size: Sequence[int], size: Sequence[int]
-) -> tuple[float, ...]:
-    """Spacing (mm a slice, row, column) of the network grid of `size` [H, W], which spans the canvas of a slice table's
-    row. spacing: that of the source volume."""
-    steps = [spacing[0]]
-    for axis, name in enumerate(("height", "width")):
-        mm = spacing[1 + axis] * int(row[f"source_{name}"]) / int(row[name])  # a pixel of the canvas
-        steps.append(mm * canvas_size[axis] / size[axis])
-    return tuple(steps)

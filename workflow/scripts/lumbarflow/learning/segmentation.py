@@ -44,6 +44,12 @@ def tested(groups: Mapping[str, list[Row]], kind: str) -> dict[str, list[Row]]:
     return found
 
 
+def by_index(group: Sequence[Row], table: Sequence[Row]) -> list[Row]:
+    """The rows of a volume's slice table that belong to split rows, one for each."""
+    of_index = {row["index"]: row for row in table}
+    return [of_index[row["index"]] for row in group]
+
+
 @dataclass(frozen=True)
 class Segmenter:
     """A network with the settings that it was trained with, and the slices and class masks that it is applied to.
@@ -74,17 +80,18 @@ class Segmenter:
         return prediction.probabilities(self.model, images, self.settings["normalisation"]), truths
 
     def on_source(
-        self, group: Sequence[Row], source: Sequence[Row], views: int, known: NDArray[np.float32]
+        self, group: Sequence[Row], source: Sequence[Row], views: int, known: NDArray[np.float32] | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """Class probabilities [H, W, 4] on each source plane: the mean of the predictions on views x views grids,
         shifted by less than a pixel. source: rows of the slice table, one for each row of the split; known: what
-        `segment` said, which is the prediction where there is one view. Plane by plane, since those of a whole volume
-        take gigabytes."""
+        `segment` said, if it was asked, which is the prediction where there is one view. Plane by plane, since those of
+        a whole volume take gigabytes."""
         offsets = prediction.offsets(views)
         for start in range(0, len(group), PLANES):
             part = slice(start, start + PLANES)
-            said = [known[part]]
-            if views > 1:
+            if views == 1 and known is not None:
+                said = [known[part]]
+            else:
                 pictures = (
                     prediction.load_view(group[part], self.slice_folder, *self.grid, each, self.neighbours, group)
                     for each in offsets
@@ -96,15 +103,19 @@ class Segmenter:
                     total = total + prediction.on_source(p[number], row, self.canvas_size, offset)
                 yield total / len(offsets)
 
-    def validate(self, group: Sequence[Row], source: Row) -> Opinion | None:
-        """What the network says of a validation volume on the network grid; None for other volumes. source: any row of
-        the volume's slice table."""
+    def validate(self, group: Sequence[Row], table: Sequence[Row], views: int) -> Opinion | None:
+        """What the network says of a validation volume on its source planes, where test volumes are decided; None for
+        other volumes. table, views: as in `write`."""
         if not any(row["subset"] == "validation" for row in group):
             return None
-        p, truths = self.segment(group)
-        spacing = Geometry(**json.loads(source["geometry"])).canonical_spacing()
-        spacing = prediction.network_spacing(source, spacing, self.canvas_size, self.grid[0])
-        return Opinion.of(p, truths, spacing, group[0]["patient"])
+        source = by_index(group, table)
+        truths = [
+            prediction.on_source(np.eye(len(CLASSES), dtype=np.float32)[mask], row, self.canvas_size).argmax(-1)
+            for mask, row in zip(batches.read_masks(group, self.label_folder), source, strict=True)
+        ]
+        spacing = Geometry(**json.loads(source[0]["geometry"])).canonical_spacing()
+        planes = self.on_source(group, source, views)
+        return Opinion.of(planes, np.array(truths, np.uint8), spacing, group[0]["patient"])
 
     def write(
         self,
@@ -125,8 +136,7 @@ class Segmenter:
         rows = self.write_pictures(group, p, truths, pictures)
         scored = np.array([row["scored"] for row in rows])
         reliability = decision.reliability(p[scored], truths[scored])
-        of_index = {row["index"]: row for row in table}
-        source = [of_index[row["index"]] for row in group]
+        source = by_index(group, table)
         if whole:
             path = whole / f"{group[0]['volume']}.mha"
             entropy = self.write_volume(group, p, source, views, decided, path)
