@@ -21,7 +21,7 @@ def frames(dice):
     ]
     ablation = [
         {"sequence": "t2", "experiment": "b", "class": "mean", "metric": "dice", "difference": -0.1}
-        | {"low": -0.2, "high": 0.0, "p corrected": 0.04}
+        | {"low": -0.2, "high": 0.0, "p corrected": 0.04, "patients": 6}
     ]
     table3 = [
         {"system": f"{name}, t2", "class": k, "metric": metric, "score": score, "value": value}
@@ -41,7 +41,7 @@ def test_a_row_for_each_experiment_and_published_systems_below():
     assert rows["a"]["Dice"] == pytest.approx(0.8)
     assert (rows["a"]["spinal_canal"], rows["a"]["patients"]) == (0.8, 7)
     assert math.isnan(rows["b"]["Dice"])  # no mean over fewer classes
-    assert (rows["b"]["difference"], rows["b"]["p corrected"]) == (-0.1, 0.04)
+    assert (rows["b"]["difference"], rows["b"]["p corrected"], rows["b"]["shared"]) == (-0.1, 0.04, 6)
     assert pd.isna(rows["a"]["difference"])
     assert rows["a"]["official ivd"] == 0.9
     assert rows["a"]["corrected ASD, mm"] == pytest.approx(0.8)

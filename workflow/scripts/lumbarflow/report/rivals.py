@@ -14,8 +14,9 @@ from .tables import FOREGROUND
 Row = dict[str, Any]
 
 OFFICIAL = [f"official {name}" for name in FOREGROUND]
-RIVALS = ["sequence", "experiment", "Dice", *FOREGROUND, "difference", "low", "high", "p corrected", *OFFICIAL]
-RIVALS += ["corrected ASD, mm", "found", "patients", "data"]
+PAIRED = ["difference", "low", "high", "p corrected"]
+RIVALS = ["sequence", "experiment", "Dice", *FOREGROUND, "patients", *PAIRED, "shared", *OFFICIAL]
+RIVALS += ["corrected ASD, mm", "found", "data"]
 PLANNED = 250_000  # iterations of nnU-Net: 1,000 epochs of 250
 COST = ["sequence", "experiment", "parameters", "trainings", "minutes a training", "device", "seconds a volume"]
 COST += ["peak memory, MB"]
@@ -31,9 +32,9 @@ def rivals(
     """One row per sequence and experiment, then the published systems.
 
     Dice: mean over the three classes by the ladder's yardstick; difference, low, high, p corrected: of its paired
-    difference to the baseline; official: SPIDER's Dice of each class, mean over volumes; corrected ASD: mean over the
-    classes, as is found: the share of structures that were. The arguments are the tables of these names; settings:
-    {experiment: its settings}.
+    difference to the baseline, over the `shared` patients; official: SPIDER's Dice of each class, mean over volumes;
+    corrected ASD: mean over the classes, as is found: the share of structures that were. The arguments are the tables
+    of these names; settings: {experiment: its settings}.
     """
     yardstick = intervals[(intervals["measured"] == "yardstick") & (intervals["metric"] == "dice")]
     paired = ablation[(ablation["metric"] == "dice") & (ablation["class"] == "mean")]
@@ -44,7 +45,8 @@ def rivals(
         row: Row = {"sequence": sequence, "experiment": experiment, "Dice": dice[list(FOREGROUND)].mean(skipna=False)}
         row |= {name: dice[name] for name in FOREGROUND} | {"patients": int(part["patients"].max())}
         said = f"this run{_share(settings[str(experiment)])}"
-        row |= {key: compared.get((sequence, experiment), {}).get(key) for key in RIVALS[6:10]}
+        difference: Mapping[Any, Any] = compared.get((sequence, experiment), {})
+        row |= {key: difference.get(key) for key in PAIRED} | {"shared": difference.get("patients")}
         rows.append({**row, **_official(table3[table3["system"] == f"{experiment}, {sequence}"]), "data": said})
     for system, part in published.groupby("system", sort=False):
         rows.append(
