@@ -109,7 +109,8 @@ def ladder(table: "pd.DataFrame", title: str) -> Figure:
     axes[0].legend(frameon=False, fontsize=8)
     for axis in axes:
         axis.grid(alpha=0.3)
-    said = "filled: one yardstick (source grid, exact labels); white: as printed or reported; dashed: other test slices"
+    said = "filled: one yardstick (source grid, exact labels); white, dotted: as printed or reported; "
+    said += "dashed: other test slices"
     figure.suptitle(f"{title}\n{said}", fontsize=10)
     return figure
 

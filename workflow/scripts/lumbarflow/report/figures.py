@@ -230,6 +230,7 @@ def extremes(lines: Sequence[tuple[str, Sequence[Example]]], title: str, aspect:
                     axis.contour(inside, [0.5], colors=[colour], linewidths=0.8)
             axis.set_title(caption, fontsize=6, loc="left")
     figure.suptitle(title, fontsize=10)
+    _legend(figure)
     return figure
 
 
@@ -264,12 +265,17 @@ def contact_sheet(
     below = 62 + 15 * max(odd.count("\n") for odd in odds)
     lines = -(-len(tiles) // columns)
     font, small = ImageFont.load_default(14), ImageFont.load_default(12)
-    page = Image.new("RGB", (columns * (wide + 8) + 8, 56 + lines * (high + below)), "white")
+    page = Image.new("RGB", (columns * (wide + 8) + 8, 76 + lines * (high + below)), "white")
     draw = ImageDraw.Draw(page)
     draw.text((8, 8), title, "black", font)
     draw.text((8, 28), remark, "#555555", small)
+    x = 8.0
+    for name, colour in COLOURS.items():
+        draw.rectangle((x, 51, x + 10, 61), outline=colour, width=2)
+        draw.text((x + 15, 49), NAMES[name], "#555555", small)
+        x += 35 + small.getlength(NAMES[name])
     for number, ((name, text, _, picture), odd) in enumerate(zip(drawn, odds, strict=True)):
-        left, top = 8 + number % columns * (wide + 8), 56 + number // columns * (high + below)
+        left, top = 8 + number % columns * (wide + 8), 76 + number // columns * (high + below)
         page.paste(Image.fromarray(picture), (left, top))
         draw.text((left, top + high + 1), name, "black", font)
         draw.text((left, top + high + 19), text, "#555555", small)
