@@ -115,8 +115,8 @@ class Workflow:
         `before` in front of the command, in the environment `env`, with `options` of Popen.
         """
         arguments = [
-            *(*arguments, "--snakefile", self.source / "Snakefile", "--directory", self.folder),
-            *("--workflow-profile", self.source / "profiles/default", "--cores", "2", "--resources", "gpu=1"),
+            *("--resources", "gpu=1", "--snakefile", self.source / "Snakefile", "--directory", self.folder),
+            *("--workflow-profile", self.source / "profiles/default", "--cores", "2", *arguments),
         ]
         # as on a user's machine: jobs find the library compiled, and not by the path of the tests
         without = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
