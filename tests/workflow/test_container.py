@@ -1,6 +1,8 @@
 """Jobs in an image: what the profile asks of Apptainer, for which a script stands that runs the job outside."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -20,7 +22,8 @@ def apptainer(tmp_path):
         (tmp_path / name).write_text(FAKE)
         (tmp_path / name).chmod(0o755)
     (tmp_path / "image.sif").write_text("")
-    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
+    path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"  # the image's Python is this one
+    return {**os.environ, "PATH": path, "CALLS": str(tmp_path / "calls")}
 
 
 def test_jobs_run_in_the_image(tiny_run, tiny_config, tmp_path, apptainer):
