@@ -34,7 +34,7 @@ def carry_out(project, block):
     path.write_text(text[:cut] + code + text[cut:], encoding="utf-8")
 
 
-def test_the_steps_of_the_page(tmp_path, tiny_config):
+def test_the_steps_of_the_page(tiny_run, tmp_path, tiny_config):
     project = tmp_path / "lumbarflow"
     shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(".*", "results", "tests", "__pycache__"))
     for block in blocks("python"):
@@ -42,8 +42,7 @@ def test_the_steps_of_the_page(tmp_path, tiny_config):
     config = {}
     for block in blocks("yaml"):
         config = settings.merge(config, yaml.safe_load(block))
-    workflow = Workflow(tmp_path / "work", source=project)
-    workflow.folder.mkdir()
+    workflow = Workflow(tiny_run.copy(tmp_path / "work").folder, source=project)  # its slices serve here too
     path = workflow.folder / "own.yaml"
     path.write_text(yaml.safe_dump({**config, "sequences": ["t1"], "baseline": "plain"}), encoding="utf-8")
     workflow("results/counts/sound/1_t1.csv", "results/tables/variants.csv", "--configfile", tiny_config, path)

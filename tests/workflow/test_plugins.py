@@ -65,7 +65,8 @@ SETTINGS = {
 }
 
 
-def test_parts_of_ones_own(workflow, tiny_config):
+def test_parts_of_ones_own(tiny_run, tiny_config, tmp_path):
+    workflow = tiny_run.copy(tmp_path)  # its slices serve here too
     package = workflow.folder / "mine"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -104,4 +105,4 @@ def test_parts_of_ones_own(workflow, tiny_config):
     config.write_text(yaml.safe_dump(SETTINGS))
     output = workflow(*arguments, "--dry-run", check=False).stdout
     line = next(line for line in output.splitlines() if "mine.absent" in line)
-    assert line.startswith("Error: config.experiments.own: there is no module 'mine.absent'; expected a Python file in")
+    assert line.startswith("Error: config.experiments.own.network: there is no module 'mine.absent'; expected a Python file in")
