@@ -52,7 +52,10 @@ def test_jobs_run_in_the_image(tiny_run, tiny_config, tmp_path, apptainer):
     ("arguments", "message"),
     [
         (("--workflow-profile", ROOT / "profiles/container"), "config.container names no image"),
-        (("--config", "container=image.sif"), "no job would run in it: --workflow-profile profiles/container"),
+        (
+            ("--config", "container=image.sif"),
+            "config.container: no job would run in image.sif; add --workflow-profile profiles/container",
+        ),
     ],
 )
 def test_an_image_without_apptainer_and_the_other_way_round(tiny_run, tiny_config, apptainer, arguments, message):

@@ -105,4 +105,6 @@ def test_parts_of_ones_own(tiny_run, tiny_config, tmp_path):
     config.write_text(yaml.safe_dump(SETTINGS))
     output = workflow(*arguments, "--dry-run", check=False).stdout
     line = next(line for line in output.splitlines() if "mine.absent" in line)
-    assert line.startswith("Error: config.experiments.own.network: there is no module 'mine.absent'; expected a Python file in")
+    assert line.startswith(
+        "Error: config.experiments.own.network: there is no module 'mine.absent'; expected a Python file in"
+    )

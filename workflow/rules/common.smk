@@ -13,22 +13,6 @@ if config["container"]:
     container: config["container"]
 
 
-if any(str(each) == "apptainer" for each in workflow.deployment_settings.deployment_method) != bool(
-    config["container"]
-):
-    asked, lacks = (
-        "jobs are to run in a container",
-        "config.container names no image: --config container=lumbarflow.sif",
-    )
-    if config["container"]:
-        asked, lacks = (
-            "config.container names an image",
-            "no job would run in it: --workflow-profile profiles/container",
-        )
-    logger.error(f"Error: {asked}, but {lacks}")
-    sys.exit(1)
-
-
 # On one machine, as many trainings run at a time as the command line gives GPUs, or one without --resources gpu.
 if workflow.nodes is None and "training" not in workflow.global_resources:
     limit = workflow.global_resources["gpu"].value if "gpu" in workflow.global_resources else 1

@@ -35,6 +35,7 @@ try:
     special = re.compile(r"(^|[_/])(download|sheet|segment|check_model|package|train_on_everyone|results/models/)")
     TARGETS = get_targets() if any(map(special.search, sys.argv)) else set()
     config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
+    settings.check_container(config["container"], map(str, workflow.deployment_settings.deployment_method))
     PLAN = Plan.make(config, ROOT / "workflow" / "schemas", TARGETS)
 except DataError as error:
     # a WorkflowError would add positions in the Snakefile, which mean nothing to a user

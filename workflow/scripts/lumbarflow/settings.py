@@ -242,6 +242,19 @@ def _bases(config: Mapping[str, Any], name: str) -> list[str]:
     return found
 
 
+def check_container(image: str, methods: Iterable[str]) -> None:
+    """Raise DataError unless jobs run in an image exactly where one is named. methods: Snakemake's deployment methods
+    that were asked for."""
+    inside = "apptainer" in methods
+    if inside and not image:
+        raise DataError("jobs are to run in a container, but config.container names no image, such as lumbarflow.sif")
+    if image and not inside:
+        raise DataError(
+            f"config.container: no job would run in {image}; add --workflow-profile profiles/container, or "
+            "--software-deployment-method apptainer to another profile"
+        )
+
+
 # What an experiment may change and still use the networks of another one.
 AFTER_TRAINING = ("networks_of", "cross_test", "prediction", "evaluation")
 

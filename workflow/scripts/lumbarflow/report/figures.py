@@ -56,8 +56,7 @@ def save(figure: Figure, stem: str | Path) -> None:
 def few_colours(picture: Image.Image) -> Image.Image:
     """A picture in GREYS shades from black to white, TINTS colours of its own (median cut, then k-means, on every third
     pixel of every third row), the classes' colours and the STRONG most frequent of its strong ones, so that lines and
-    points keep theirs.
-    A slice's noise hides what is lost, and pictures for the report are a quarter of the size.
+    points keep theirs. A slice's noise hides what is lost, and the report is a third of the size.
     """
     picture = picture.convert("RGB")
     sample = picture.resize((max(picture.width // 3, 1), max(picture.height // 3, 1)), Image.Resampling.NEAREST)
