@@ -265,7 +265,7 @@ use rule draw_run as draw_imported with:
 rule draw_network:
     """Draw the network of an experiment as it was built (paper, Figure 7)."""
     input:
-        model=lambda wildcards: get_each(rules.train.output.model, PLAN.runs_of(wildcards.experiment))[0],
+        about=lambda wildcards: get_each(rules.train.output.about, PLAN.runs_of(wildcards.experiment))[0],
     output:
         report(
             "results/figures/{experiment}/network.png",
@@ -279,14 +279,13 @@ rule draw_network:
     benchmark:
         "results/benchmarks/draw_network/{experiment}.tsv"
     conda:
-        "../../envs/train-cpu.yaml"
+        "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=grow(2000),
+        mem_mb=grow(500),
         runtime=grow(15),
     params:
-        code=get_code("draw_network", "network"),
-        network=lookup("{experiment}/network", within=EXPERIMENTS),
+        code=get_code("draw_network"),
     script:
         "../scripts/draw_network.py"
 

@@ -4,18 +4,15 @@ from lumbarflow.job import run
 
 
 def main(snakemake):
-    from lumbarflow.learning import device
-
-    device.choose("cpu", snakemake.threads)
     from pathlib import Path
 
-    from lumbarflow.learning import networks, prediction
+    from lumbarflow import files
     from lumbarflow.report import charts, figures
 
-    model = prediction.load(snakemake.input.model, network=snakemake.params.network)
-    title = f"{snakemake.wildcards.experiment}: network {model.name}, {model.count_params():,} parameters"
-    figure = charts.network(*networks.outline(model), title)
-    figures.save(figure, Path(snakemake.output[0]).with_suffix(""))
+    about = files.read_json(snakemake.input.about)
+    name = about["settings"]["network"]["name"]
+    title = f"{snakemake.wildcards.experiment}: network {name}, {about['parameters']:,} parameters"
+    figures.save(charts.network(about["layers"], about["links"], title), Path(snakemake.output[0]).with_suffix(""))
 
 
 run(main, globals().get("snakemake"))

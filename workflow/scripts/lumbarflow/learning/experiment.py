@@ -96,8 +96,10 @@ def run(
     precision = device.precision(settings["training"]["precision"], used)
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
+    learning = build(network)
+    layers, links = networks.outline(learning)
     fit = training.train(
-        build(network),
+        learning,
         training=sets["train"],
         validation=sets.get("validation"),
         settings=settings["training"],
@@ -119,4 +121,5 @@ def run(
     about = {"best_epoch": fit.best_epoch, "parameters": model.count_params(), "seed": seed, "device": used}
     about |= {"settings": settings, "images": {name: len(images) for name, (images, _) in sets.items()}}
     about |= {"loss": loss, "precision": precision, "test": scores, "versions": device.versions()}
+    about |= {"layers": layers, "links": links}
     return model, fit.history, about
