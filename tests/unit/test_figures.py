@@ -1,5 +1,6 @@
 import matplotlib.colors
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from lumbarflow.learning import networks
@@ -40,6 +41,18 @@ def test_a_picture_of_few_colours_shows_the_same(tmp_path):
     Image.fromarray(page).save(whole, optimize=True)
     small.save(less, optimize=True)
     assert less.stat().st_size < 0.5 * whole.stat().st_size
+
+
+def test_curves_of_a_training_without_validation():
+    columns = [
+        f"{subset}_{name}" for subset in ("train", "validation") for name in ("accuracy", "mean_dice", "mean_iou")
+    ]
+    history = pd.DataFrame({"epoch": [1, 2]} | {name: [0.1, 0.2] for name in columns})
+    shown = [axis.get_lines() for axis in figures.curves(history, 2, "title", "validation").axes]
+    assert [len(lines) for lines in shown] == [3, 3, 3]  # training, validation, the best epoch
+    history[[name for name in columns if name.startswith("validation")]] = np.nan
+    shown = [axis.get_lines() for axis in figures.curves(history, 2, "title", "validation").axes]
+    assert [len(lines) for lines in shown] == [1, 1, 1]
 
 
 def test_the_outline_of_the_papers_network():

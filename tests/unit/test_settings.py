@@ -102,6 +102,16 @@ def test_the_released_protocol_is_the_papers(config):
             {"split": {"validation": "test"}},
             r"own\.split\.validation: `test` lets.*base: released",
         ),
+        (
+            ["experiments", "own"],
+            {"split": {"validation": "none"}, "training": {"schedule": "plateau"}},
+            r"own\.training\.schedule: `plateau` needs validation",
+        ),
+        (
+            ["experiments", "own"],
+            {"split": {"validation": "none"}, "prediction": {"decision": "offsets"}},
+            r"own\.prediction\.decision: is chosen on .* with validation: own",
+        ),
         (["ladder"], ["released", "lutt"], r"config\.ladder: experiment 'lutt' is not defined; did you mean 'lut'"),
         (["baseline"], "lut", r"config\.baseline: 'lut' is not run.*one of released, sound"),
         (["slices", "sound", "percentiles"], [99, 1], r"config\.slices\.sound\.percentiles: \[99, 1\] do not grow"),

@@ -33,6 +33,15 @@ def test_every_patient_is_tested_once_and_never_leaks(count, parts, seed):
     assert sorted(tested) == sorted(str(p) for p in range(count))
 
 
+def test_without_validation_the_same_patients_are_tested_and_all_others_train():
+    rows = manifest(range(10))
+    own, without = make(rows, parts=5, fold=2), make(rows, parts=5, fold=2, validation="none")
+    kept = [row["kept"] == "true" for row in rows]
+    expected = ["train" if subset == "validation" else subset for subset in own]
+    assert without == expected
+    assert [s for s, k in zip(without, kept, strict=True) if k].count("train") == 0.8 * sum(kept)
+
+
 @given(st.integers(0, 99))
 def test_a_patient_is_on_one_side_in_all_its_sequences(seed):
     patients = {str(p): ["t1", "t2"] if p % 3 else ["t1"] for p in range(20)}

@@ -194,7 +194,9 @@ def test_class_masks_in_colour_on_request(tiny_config, workflow):
 
 
 def test_other_readings_of_the_paper_run(tiny_config, workflow):
-    """The box read literally, on fixed greys without interpolation, and focal alpha from the class weights."""
+    """The box read literally, on fixed greys without interpolation, and focal alpha from the class weights; trained
+    without validation."""
+    unchosen = {"split": {"validation": "none"}, "prediction": {"min_component_mm3": []}}
     settings = {
         "sequences": ["t1"],
         "labels": {
@@ -202,7 +204,7 @@ def test_other_readings_of_the_paper_run(tiny_config, workflow):
             "nearest": {"method": "apta", "version": "released", "stretch": "fixed", "resize": "nearest"},
         },
         "experiments": {
-            "literal": {"base": "sound", "labels": "literal", "loss": {"alpha": "weights"}},
+            "literal": {"base": "sound", "labels": "literal", "loss": {"alpha": "weights"}, **unchosen},
             "nearest": {"base": "sound", "labels": "nearest"},
         },
         "run": ["literal", "nearest", "released"],
@@ -210,7 +212,10 @@ def test_other_readings_of_the_paper_run(tiny_config, workflow):
     network = "results/experiments/literal/t1/fold-0/seed-1/model.keras"  # the others are not trained
     workflow(network, "results/tables/apta_fidelity.csv", *configured(workflow, tiny_config, settings))
     run = (workflow.folder / network).parent
-    alpha = files.read_json(run / "model.json")["loss"]["alpha"]
+    about = files.read_json(run / "model.json")
+    assert (about["best_epoch"], set(about["images"])) == (2, {"train"})
+    assert {row["subset"] for row in rows(run / "split.csv")} == {"train", "test", "none"}
+    alpha = about["loss"]["alpha"]
     pixels = np.sum(
         [
             [int(r[f"pixels_{k}"]) for k in ("background", "vertebrae", "spinal_canal", "ivd")]

@@ -377,8 +377,13 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
     for name in (name for name, chosen in asked.items() if chosen and not unseen):
         raise DataError(
             f"{key}.prediction.{name}: is chosen on whole volumes of validation patients, which this split does not "
-            "have; use split.kind patient or official, or leave it at " + ("highest" if name == "decision" else "[]")
+            "have; use split.kind patient or official with validation: own, or leave it at "
+            + ("highest" if name == "decision" else "[]")
         )
+    if split["validation"] == "none" and settings["training"]["schedule"] == "plateau":
+        raise DataError(f"{key}.training.schedule: `plateau` needs validation, which split.validation: none leaves out")
+    if split["validation"] == "none" and "nnunet" in settings:
+        raise DataError(f"{key}.split.validation: nnU-Net needs validation patients; let split_of name another split")
     beyond = [fold for fold in settings["folds"] if fold >= split["n_folds"]]
     if beyond:
         raise DataError(

@@ -88,8 +88,8 @@ def run(
     splits.check_disjoint(rows, settings["split"]["kind"])
     everyone = settings["split"] == EVERYONE
     subsets = {"train": "train"}
-    if not everyone:
-        subsets["validation"] = splits.VALIDATED_ON[settings["split"]["validation"]]
+    if chooses := splits.VALIDATED_ON.get(settings["split"].get("validation", "none")):
+        subsets["validation"] = chooses
     network = settings["network"]
     sets = {name: load(rows, subset, network, slice_folder, label_folder) for name, subset in subsets.items()}
     loss = weights.resolve_alpha(settings["loss"], [row for row in rows if row["subset"] == "train"])

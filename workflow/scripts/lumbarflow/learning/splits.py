@@ -10,7 +10,7 @@ from ..data import tables
 Row = Mapping[str, str]  # of a manifest or a split table
 Item = TypeVar("Item", bound=Hashable)  # a patient, or the (volume, index) of a slice
 
-# the subset that chooses the model, by split.validation
+# the subset that chooses the model, by split.validation; for `none` it is the one of the last epoch
 VALIDATED_ON = {"own": "validation", "test": "test"}
 
 
@@ -133,7 +133,7 @@ def make(
     others, with one part for validation. patients: {patient: its sequences} of all sequences in use,
     so that each sequence gets the same split. filter_test: the filter also drops test images;
     otherwise every slice of a test volume is scored. validation `test`: the test images also choose
-    the model.
+    the model; `none`: all other parts train.
 
     Raises DataError if a subset is empty or a patient is missing from `official`.
     """

@@ -81,9 +81,10 @@ def curves(history: "pd.DataFrame", best_epoch: int, title: str, validation: str
         axes, (("accuracy", "Accuracy"), ("mean_dice", "Mean Dice"), ("mean_iou", "Mean IoU")), strict=True
     ):
         axis.plot(history["epoch"], history[f"train_{name}"], color="#0072B2", label="training")
-        axis.plot(history["epoch"], history[f"validation_{name}"], color="#D55E00", ls="--", label=validation)
-        best = history.loc[history["epoch"] == best_epoch, f"validation_{name}"]
-        axis.plot([best_epoch], best, "o", color="#D55E00", mfc="white", label=f"best epoch ({best_epoch})")
+        if history[f"validation_{name}"].notna().any():
+            axis.plot(history["epoch"], history[f"validation_{name}"], color="#D55E00", ls="--", label=validation)
+            best = history.loc[history["epoch"] == best_epoch, f"validation_{name}"]
+            axis.plot([best_epoch], best, "o", color="#D55E00", mfc="white", label=f"best epoch ({best_epoch})")
         axis.set(xlabel="Epoch", ylabel=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)

@@ -287,7 +287,7 @@ def _trained(trainings: Sequence[Settings]) -> Row:
     split = trainings[0]["settings"]["split"]
     return {
         **{"trained on": trainings[0]["trained_on"], "split": split["kind"]},
-        "model chosen on": VALIDATED_ON[split["validation"]] + " set",
+        "model chosen on": f"{VALIDATED_ON.get(split['validation'], 'no')} set",
         "network": trainings[0]["settings"]["network"]["name"],
         "training images": np.mean([each["images"]["train"] for each in trainings]),
         "best epoch": np.mean([each["best_epoch"] for each in trainings]),
