@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumbarflow import DataError
-from lumbarflow.learning import layers, losses, networks, prediction
+from lumbarflow.learning import layers, losses, networks, prediction, training
 from lumbarflow.learning.keras_losses import MeanOverHeads
 
 DEEP = ("unet_plus_plus", {"deep_supervision": True})
@@ -162,13 +162,33 @@ def test_deep_supervision_takes_the_mean_of_the_losses_of_the_heads():
     assert found > float(criterion(truth, model(images()))) + 0.001
 
 
-@pytest.mark.parametrize("name", list(networks.NETWORKS.variants))
+def test_an_ensemble_is_the_mean_of_networks_that_learn_apart():
+    keras.utils.set_random_seed(0)
+    model = networks.build("ensemble", (32, 48), width=2, members=["unet", "paper", "unet"])
+    alone = [networks.build(name, (32, 48), width=2) for name in ("unet", "paper")]
+    assert model.count_params() == 2 * alone[0].count_params() + alone[1].count_params()
+    heads = np.array(networks.with_heads(model)(images()))
+    assert heads.shape == (2, 3, 32, 48, 4)
+    assert np.abs(heads[:, 0] - heads[:, 2]).max() > 0.01  # of the same kind, from other weights
+    np.testing.assert_allclose(model(images()), heads.mean(1), rtol=1e-5)
+    memory = [training.step_memory(each, 1) for each in (model, *alone)]
+    assert memory[0] >= 2 * memory[1] + memory[2]
+    boxes, links = networks.outline(model)
+    drawn = [networks.outline(each) for each in (alone[0], alone[1], alone[0])]
+    assert [box[1:] for box in boxes] == [box[1:] for found, _ in drawn for box in found]
+    assert len(links) == sum(len(found) for _, found in drawn)
+    assert {name for pair in links for name in pair} <= {box[0] for box in boxes}
+
+
+@pytest.mark.parametrize("name", [name for name in networks.NETWORKS.variants if name != "ensemble"])
 def test_without_deep_supervision_a_network_is_trained_as_it_is(name):
     model = networks.build(name, (32, 32), width=1)
     assert networks.with_heads(model) is model
 
 
-@pytest.mark.parametrize(("name", "options"), [("improved_attention_unet", {}), ("residual_unet", {}), DEEP])
+@pytest.mark.parametrize(
+    ("name", "options"), [("improved_attention_unet", {}), ("residual_unet", {}), DEEP, ("ensemble", {})]
+)
 def test_a_saved_network_comes_back_the_same(name, options, tmp_path):
     model = networks.build(name, (32, 48), width=2, **options)
     model.save(tmp_path / "model.keras")

@@ -66,6 +66,15 @@ BLOCKS = option(
 )
 
 
+MEMBERS = option(
+    ["paper", "unet"],
+    "of `ensemble`: the networks side by side; of one that stands there twice, two that start from other weights",
+    type="array",
+    items={"enum": ["paper", "unet", "attention_unet", "improved_attention_unet", "unet_plus_plus"]},
+    minItems=2,
+)
+
+
 def _image(size: Sequence[int]) -> keras.KerasTensor:
     """The input of a network: [H, W], or [H, W, C] where it also sees neighbouring slices."""
     return keras.Input(tuple(size) if len(size) > 2 else (*size, 1), name="image")
@@ -310,6 +319,22 @@ def residual_unet(
     return _model("residual_unet", image, x, classes, initializer)
 
 
+@NETWORKS.register("ensemble", {"width": _width(16), "momentum": MOMENTUM, "members": MEMBERS}, divisor=16)
+def ensemble(
+    image_size: Sequence[int], classes: int, width: int, momentum: float, members: Sequence[str]
+) -> keras.Model:
+    """Networks that see the same pictures, each trained by a loss of its own (`with_heads`); the output is the mean of
+    their probabilities (Lakshminarayanan et al., NeurIPS 2017)."""
+    image = _image(image_size)
+    heads = []
+    for number, name in enumerate(members):
+        member = NETWORKS.get(name)(image_size, classes, width=width, momentum=momentum)
+        member.name = f"{name}_{number}"
+        heads.append(member(image))
+    mean = keras.layers.Average(dtype="float32", name=MEAN_OF_HEADS)(heads)
+    return keras.Model(image, mean, name="ensemble")
+
+
 def divisor(name: str) -> int:
     """The number by which the image size of this network must be divisible."""
     return NETWORKS.get(name).more.get("divisor", DIVISOR)
@@ -364,11 +389,23 @@ def with_heads(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, keras.ops.stack(means[0].input, axis=1), name=model.name) if means else model
 
 
+def every_layer(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a model, and of an ensemble those of its members."""
+    for layer in model.layers:
+        yield from every_layer(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
 def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
     """Layers of a model for charts.network: [(name, kind, height, width, filters)], and links [(name, name)].
 
-    Normalisation, dropout and activations are left out; links run through them.
+    Normalisation, dropout and activations are left out; links run through them. The members of an ensemble follow one
+    another.
     """
+    members = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if members:
+        parts = [(member.name, *outline(member)) for member in members]
+        boxes = [(f"{name} {box[0]}", *box[1:]) for name, found, _ in parts for box in found]
+        return boxes, [(f"{name} {a}", f"{name} {b}") for name, _, links in parts for a, b in links]
     kinds = {"Conv2D", "MaxPooling2D", "Conv2DTranspose", "UpSampling2D", "Concatenate", "Add", "Multiply"}
     drawn = [layer for layer in model.layers if type(layer).__name__ in kinds]
     names = {layer.name for layer in drawn}

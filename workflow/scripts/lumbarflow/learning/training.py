@@ -21,7 +21,7 @@ from . import limits
 from .batches import Augmentation, Batch, iterate, predict
 from .keras_losses import MeanOverHeads, Tensor
 from .losses import make
-from .networks import with_heads
+from .networks import every_layer, with_heads
 
 Settings = Mapping[str, Any]
 Epoch = dict[str, float]  # a row of the history
@@ -177,7 +177,7 @@ def load_state(path: str | Path | None, model: keras.Model) -> tuple[list[NDArra
 def step_memory(model: keras.Model, batch: int) -> int:
     """Estimated bytes of memory of one training step: output and gradient of each layer, in float32; value, gradient
     and Adam's two moments of each weight."""
-    outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
+    outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in every_layer(model))
     return 4 * (2 * batch * outputs + 4 * model.count_params())
 
 
