@@ -1,3 +1,4 @@
+import keras
 import matplotlib.colors
 import numpy as np
 import pandas as pd
@@ -66,6 +67,21 @@ def test_the_outline_of_the_papers_network():
     skips = [(boxes[order[a]], boxes[order[b]]) for a, b in links if order[b] - order[a] > 2]
     assert len(skips) == 4
     assert all(a[1] == "Conv2D" and b[1] == "Concatenate" and a[2:4] == b[2:4] for a, b in skips)
+
+
+def test_a_model_within_a_network_has_a_row_of_its_own():
+    inner_image = keras.Input((16, 16, 4))
+    inner = keras.Model(inner_image, keras.layers.Conv2D(8, 3, padding="same")(inner_image), name="encoder")
+    image = keras.Input((16, 16, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="before")(image)
+    x = keras.layers.Add(name="sum")([keras.layers.Conv2D(8, 1, name="skip")(x), inner(x)])
+    boxes, links = networks.outline(keras.Model(image, x))
+    assert [name for name, *_ in boxes if "/" not in name] == ["before", "skip", "sum"]
+    assert [box[1:] for box in boxes if box[0].startswith("encoder/")] == [("Conv2D", 16, 16, 8)]
+    assert {("before", "skip"), ("skip", "sum")} <= set(links)
+    rows = [axis for axis in charts.network(boxes, links, "title").axes if axis.has_data()]
+    assert [axis.get_title(loc="left") for axis in rows] == ["", "encoder"]
+    assert [len(axis.patches) for axis in rows] == [3, 1]
 
 
 def test_the_outline_of_a_residual_network():

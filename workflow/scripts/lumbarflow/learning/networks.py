@@ -398,17 +398,11 @@ def every_layer(model: keras.Model) -> Iterator[keras.Layer]:
 def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
     """Layers of a model for charts.network: [(name, kind, height, width, filters)], and links [(name, name)].
 
-    Normalisation, dropout and activations are left out; links run through them. The members of an ensemble follow one
-    another.
+    Normalisation, dropout and activations are left out; links run through them. The layers of a model within it, such
+    as a member of an ensemble, are named `model/layer`; links run within a model.
     """
-    members = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if members:
-        parts = [(member.name, *outline(member)) for member in members]
-        boxes = [(f"{name} {box[0]}", *box[1:]) for name, found, _ in parts for box in found]
-        return boxes, [(f"{name} {a}", f"{name} {b}") for name, _, links in parts for a, b in links]
     kinds = {"Conv2D", "MaxPooling2D", "Conv2DTranspose", "UpSampling2D", "Concatenate", "Add", "Multiply"}
-    drawn = [layer for layer in model.layers if type(layer).__name__ in kinds]
-    names = {layer.name for layer in drawn}
+    names = {layer.name for layer in model.layers if type(layer).__name__ in kinds}
 
     def sources(layer: keras.Layer) -> Iterator[str]:
         for tensor in layer.input if isinstance(layer.input, list) else [layer.input]:
@@ -418,5 +412,14 @@ def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
             elif not isinstance(before, keras.layers.InputLayer):
                 yield from sources(before)
 
-    boxes = [(layer.name, type(layer).__name__, *layer.output.shape[1:]) for layer in drawn]
-    return boxes, [(source, layer.name) for layer in drawn for source in dict.fromkeys(sources(layer))]
+    boxes: list[Box] = []
+    links: list[tuple[str, str]] = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            inner, within = outline(layer)
+            boxes += [(f"{layer.name}/{name}", *box) for name, *box in inner]
+            links += [(f"{layer.name}/{a}", f"{layer.name}/{b}") for a, b in within]
+        elif layer.name in names:
+            boxes.append((layer.name, type(layer).__name__, *layer.output.shape[1:]))
+            links += [(source, layer.name) for source in dict.fromkeys(sources(layer))]
+    return boxes, links

@@ -27,14 +27,30 @@ KINDS = {
 }
 
 
-def network(layers: Sequence[Box], links: Iterable[tuple[str, str]], title: str) -> Figure:
+def network(layers: Sequence[Box], links: Sequence[tuple[str, str]], title: str) -> Figure:
     """Figure 7: a network from left to right, one bar per layer: height is resolution, width is filters.
 
-    layers: [(name, kind, height, width, filters)] in the order of computing, kinds as in KINDS; links: pairs of
-    layer names, drawn only if they skip other layers.
+    layers: [(name, kind, height, width, filters)] in the order of computing, kinds as in KINDS; a name `model/layer`
+    stands in a row of that model. links: pairs of layer names, drawn only if they skip other layers of a row.
     """
+    rows: dict[str, list[Box]] = {}
+    for layer in layers:
+        rows.setdefault(layer[0].rpartition("/")[0], []).append(layer)
+    figure, axes = plt.subplots(len(rows), 1, figsize=(11, 1 + 3.6 * len(rows)), layout="constrained", squeeze=False)
+    for axis, (name, row) in zip(axes[:, 0], rows.items(), strict=True):
+        _row(axis, row, links)
+        axis.set_title(name, fontsize=9, loc="left")
+    used = [kind for kind in KINDS if any(layer[1] == kind for layer in layers)]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=KINDS[kind][1]) for kind in used]
+    names = [KINDS[kind][0] for kind in used]
+    figure.legend(handles, names, loc="outside lower center", ncols=len(used), frameon=False, fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def _row(axis: Axes, layers: Sequence[Box], links: Iterable[tuple[str, str]]) -> None:
+    """The bars of one model, and the links among them."""
     size = max(height for _, _, height, _, _ in layers)
-    figure, axis = plt.subplots(figsize=(11, 4.6), layout="constrained")
     place: dict[str, tuple[float, float, float]] = {}
     left = 0.0
     for name, kind, height, width, filters in layers:
@@ -48,18 +64,12 @@ def network(layers: Sequence[Box], links: Iterable[tuple[str, str]], title: str)
         left += broad + 0.12
     order = list(place)
     for first, second in links:
-        if order.index(second) - order.index(first) > 2:
+        if first in place and second in place and order.index(second) - order.index(first) > 2:
             (_, start, tall), (end, _, other) = place[first], place[second]
             top = max(tall, other) / 2 + 0.06
             axis.plot([start, start, end, end], [tall / 2, top, top, other / 2], color="#555555", lw=0.7)
-    used = [kind for kind in KINDS if any(layer[1] == kind for layer in layers)]
-    handles = [plt.Rectangle((0, 0), 1, 1, color=KINDS[kind][1]) for kind in used]
-    names = [KINDS[kind][0] for kind in used]
-    figure.legend(handles, names, loc="outside lower center", ncols=len(used), frameon=False, fontsize=8)
     axis.set(xlim=(-0.3, left + 0.2), ylim=(-0.64, 0.64))
     axis.set_axis_off()
-    figure.suptitle(title)
-    return figure
 
 
 def _columns(axis: Axes, groups: Sequence[tuple["pd.Series", str]], ticks: Sequence[str]) -> None:
