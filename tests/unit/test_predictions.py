@@ -126,6 +126,18 @@ def test_what_an_experiment_of_predictions_may_say(change, words):
         settings.load(config, ROOT / "workflow/schemas")
 
 
+def test_nnunet_needs_the_validation_patients_of_its_split():
+    program = {"configuration": "2d", "epochs": 1, "iterations": 1, "batch_size": 0}
+    rival = {"split_of": "sound", "nnunet": program}
+    experiments = {"sound": {"split": {"validation": "none"}}, "rival": rival}
+    config = settings.with_defaults({"experiments": experiments}, ROOT / "config/config.yaml")
+    config["run"] = ["sound", "rival"]
+    with pytest.raises(DataError, match=r"rival\.split\.validation: nnU-Net needs validation patients; let split_of"):
+        settings.load(config, ROOT / "workflow/schemas")
+    config["experiments"]["sound"]["split"]["validation"] = "own"
+    settings.load(config, ROOT / "workflow/schemas")
+
+
 def test_the_plan_has_its_test_volumes_and_no_network(tmp_path):
     config = {
         "sequences": ["t1", "t2"],
