@@ -37,7 +37,7 @@ class Truth(segmentation.Segmenter):
         truths = segmentation.batches.load_masks(group, self.label_folder, *self.grid)
         return np.eye(4, dtype=np.float32)[truths], truths
 
-    def on_source(self, group, source, views, known):
+    def on_source(self, group, source, known):
         classes = labels.lut(self.volumes[group[0]["volume"]].array)
         return (np.eye(4, dtype=np.float32)[classes[int(row["index"])]] for row in group)
 
@@ -55,7 +55,7 @@ def predict_the_truth(results, root, experiment, recipes, sequence):
     for name, group in groups.items():
         whole = None if kind == "slice" else folder / "volumes"
         source = files.read_csv(slices / f"{name}.csv")
-        table += truth.write(group, source, 1, Decision(), folder / "predictions", whole)[0]
+        table += truth.write(group, source, Decision(), folder / "predictions", whole)[0]
         if whole:
             writing.write(folder / f"structures/{name}.mha", truths[name].array, truths[name].geometry)
             listed += [{"volume": name, **row} for row in structures.describe(truths[name].array, truths[name].spacing)]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from lumbarflow.images import png
 from lumbarflow.learning import decision, prediction
@@ -62,6 +63,22 @@ def test_the_smallest_kept_is_what_suits_each_class():
         "spinal_canal": 0,
         "ivd": 0,
     }
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+@pytest.mark.parametrize("sigma", [0.1, 0.375, 1.5])
+def test_planes_are_averaged_across_slices(count, sigma):
+    """As SciPy does it; thick slices stay as they are, and so does a volume whose slices are alike."""
+    p = np.random.default_rng(0).dirichlet([1] * 4, (count, 3, 2)).astype(np.float32)
+    found = np.stack(list(prediction.smooth(iter(p), sigma)))
+    radius = len(prediction.gaussian(sigma)) // 2
+    expected = ndimage.gaussian_filter1d(p, sigma, axis=0, mode="nearest", radius=radius) if radius else p
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert radius == round(3 * sigma)
+    assert found.dtype == np.float32
+    alike = np.repeat(p[:1], 5, axis=0)
+    np.testing.assert_allclose(list(prediction.smooth(alike, sigma)), alike, rtol=1e-6)
+    np.testing.assert_array_equal(list(prediction.smooth(p, 0)), p)
 
 
 ROW = {"source_height": 64, "source_width": 64, "top": 0, "left": 0, "height": 128, "width": 128}

@@ -44,9 +44,9 @@ def with_neighbours(count):
     return {**SETTINGS, "network": {**SETTINGS["network"], "neighbours": count}}
 
 
-def model(recipe, views, smallest, *networks):
+def model(recipe, views, smallest, *networks, **more):
     settings = with_neighbours(networks[0].neighbours) if networks[0].neighbours else SETTINGS
-    return scans.Model({"recipe": recipe, "settings": settings, "views": views, "smallest": smallest}, networks)
+    return scans.Model({"recipe": recipe, "settings": settings, "views": views, "smallest": smallest, **more}, networks)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def scan():
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize(("views", "neighbours"), [(1, 0), (2, 0), (2, 2)])
-def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neighbours, tmp_path):
+@pytest.mark.parametrize(("views", "neighbours", "smoothing"), [(1, 0, 0), (2, 0, 1.5), (2, 2, 0)])
+def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neighbours, smoothing, tmp_path):
     recipe, network, settings = RECIPES[recipe], Network(0, neighbours), with_neighbours(neighbours)
     place = slices.place(scan.shape[1:], SPACING[1:], recipe["size"], recipe["fit"])
     grid = Geometry((144, 176, len(scan)), SPACING[::-1], (0, 0, 0), (0, 0, 1, 1, 0, 0, 0, -1, 0))
@@ -75,12 +75,15 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neig
             "geometry": json.dumps(asdict(grid)),
         }
         rows.append(row | {name: str(value) for name, value in asdict(place).items()})
-    segmenter = segmentation.Segmenter(network, settings, recipe["size"], tmp_path, tmp_path)
+    segmenter = segmentation.Segmenter(
+        network, settings, recipe["size"], tmp_path, tmp_path, views=views, smoothing=smoothing
+    )
     images = prediction.load_view(rows, tmp_path, *segmenter.grid, (0, 0), neighbours, rows)
     known = prediction.probabilities(network, images, SETTINGS["normalisation"])
-    planes = np.stack([decision.decide(p) for p in segmenter.on_source(rows, rows, views, known)])
+    planes = np.stack([decision.decide(p) for p in segmenter.on_source(rows, rows, known)])
     smallest = {"ivd": 500.0}
-    found = scans.segment(scan, SPACING, [model(recipe, views, smallest, network)])
+    packaged = model(recipe, views, smallest, network, slice_smoothing_mm=smoothing)
+    found = scans.segment(scan, SPACING, [packaged])
     assert set(np.unique(planes)) == set(range(len(CLASSES)))
     np.testing.assert_array_equal(found.classes, decision.Decision({}, smallest).clean(planes, SPACING))
     shown = np.stack([png.read(tmp_path / "s" / f"{index:03d}.png") for index in range(len(scan))])
@@ -88,7 +91,7 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neig
     assert found.grey == pytest.approx((shown.mean(), shown.std()))
     assert math.isnan(found.dice)
     # as sure as the workflow says of such a volume
-    entropy = segmenter.write_volume(rows, known, rows, views, decision.Decision({}, smallest), tmp_path / "whole.mha")
+    entropy = segmenter.write_volume(rows, known, rows, decision.Decision({}, smallest), tmp_path / "whole.mha")
     assert found.doubt == (pytest.approx(entropy, rel=1e-5),)
     assert 0 < entropy <= math.log(4)
     # and offsets are chosen where test volumes are decided: on the source planes, from the same views
@@ -96,7 +99,7 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neig
         canvas = slices.to_canvas(plane, place, recipe["size"], "nearest")
         digest = png.write(tmp_path / "masks/s" / f"{int(row['index']):03d}.png", canvas)
         row.update(mask_sha256=digest, subset="validation", patient="s")
-    said = replace(segmenter, label_folder=tmp_path / "masks").validate(rows, rows, views)
+    said = replace(segmenter, label_folder=tmp_path / "masks").validate(rows, rows)
     np.testing.assert_array_equal(said.decided({})[0], planes)
     assert (said.truth == planes).mean() > 0.9  # by way of the coarser canvas
     assert said.spacing == pytest.approx(SPACING)

@@ -137,6 +137,11 @@ def test_the_released_protocol_is_the_papers(config):
             [100],
             r"released\.prediction\.min_component_mm3: is chosen on whole volumes",
         ),
+        (
+            ["experiments", "released", "prediction", "slice_smoothing_mm"],
+            1,
+            r"released\.prediction\.slice_smoothing_mm: a test slice's neighbours are in training",
+        ),
         (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
         (["experiments", "gamma-04"], {}, r"config\.experiments: 'gamma-04' does not match.*letters, digits and _"),
         (["device"], "tpu", r"config\.device: 'tpu' is not one of"),

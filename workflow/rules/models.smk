@@ -50,7 +50,7 @@ rule package_model:
         name="{experiment}-{sequence}",
         sequences=lookup("{sequence}", within=PLAN.trained_on),
         recipe=get_slice_recipe,
-        views=lookup("{experiment}/prediction/views", within=EXPERIMENTS),
+        prediction=lookup("{experiment}/prediction", within=EXPERIMENTS),
         evaluation=lookup("{experiment}/evaluation", within=EXPERIMENTS),
         about=config["package"],
     script:

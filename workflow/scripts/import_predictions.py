@@ -30,7 +30,7 @@ def main(snakemake):
         planes += [np.unique(plane).tolist() for plane in found.array]
         classes = labels.lut(found.array)
         writer = imported.Imported(None, params.settings, params.canvas_size, *folders, {name: classes}, tables)
-        written, _ = writer.write(group, tables[name], 1, Decision(), Path(output.pictures), Path(output.volumes))
+        written, _ = writer.write(group, tables[name], Decision(), Path(output.pictures), Path(output.volumes))
         imported.warn(written, given[name])
         told = masks.tells_structures(params.scheme)
         single = found.array if told else structures.label(classes, found.spacing)

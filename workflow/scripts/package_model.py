@@ -26,7 +26,8 @@ def main(snakemake):
     described = [files.read_csv(path)[0] for path in given.described if Path(path).stem in seen]
     about = {
         **{"name": params.name, "software": software(), "licence": params.about["licence"]},
-        **{"data": params.about["data"], "sequences": params.sequences, "recipe": params.recipe, "views": params.views},
+        **{"data": params.about["data"], "sequences": params.sequences, "recipe": params.recipe},
+        **{key: params.prediction[key] for key in ("views", "slice_smoothing_mm")},
         "trained_on": {
             **models.ranges(described, greys),
             **{"volumes": len(seen), "patients": len({row["patient"] for row in described})},

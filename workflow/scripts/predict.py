@@ -21,10 +21,11 @@ def main(snakemake):
         params.canvas_size,
         Path(snakemake.input.slices[0]).parent,
         Path(snakemake.input.labels[0]).parent,
+        views=params.prediction["views"],
+        smoothing=params.prediction["slice_smoothing_mm"],
     )
     groups = segmentation.by_volume(files.read_csv(snakemake.input.split))
-    views = params.prediction["views"]
-    said = (segmenter.validate(group, files.read_csv(tables[volume]), views) for volume, group in groups.items())
+    said = (segmenter.validate(group, files.read_csv(tables[volume])) for volume, group in groups.items())
     chosen = decision.choose(filter(None, said), params.prediction)
     files.write_json(snakemake.output.decision, chosen.described())
     pictures, volumes = (Path(snakemake.output[name]) for name in ("pictures", "volumes"))
@@ -33,7 +34,7 @@ def main(snakemake):
     rows, reliability = [], {}
     for volume, group in segmentation.tested(groups, params.kind).items():
         table, whole = files.read_csv(tables[volume]), params.kind != "slice"
-        written, sums = segmenter.write(group, table, views, chosen, pictures, volumes if whole else None)
+        written, sums = segmenter.write(group, table, chosen, pictures, volumes if whole else None)
         rows += written
         reliability[group[0]["sequence"]] = reliability.get(group[0]["sequence"], 0) + sums
     files.write_csv(snakemake.output.reliability, decision.reliability_rows(reliability), decision.RELIABILITY)

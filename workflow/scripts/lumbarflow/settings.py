@@ -380,6 +380,11 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             "have; use split.kind patient or official with validation: own, or leave it at "
             + ("highest" if name == "decision" else "[]")
         )
+    if split["kind"] == "slice" and settings["prediction"]["slice_smoothing_mm"]:
+        raise DataError(
+            f"{key}.prediction.slice_smoothing_mm: a test slice's neighbours are in training in a split of slices; use "
+            "split.kind patient or official, or slice_smoothing_mm: 0"
+        )
     if split["validation"] == "none" and settings["training"]["schedule"] == "plateau":
         raise DataError(f"{key}.training.schedule: `plateau` needs validation, which split.validation: none leaves out")
     if split["validation"] == "none" and "nnunet" in settings:

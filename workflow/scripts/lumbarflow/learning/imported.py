@@ -41,7 +41,7 @@ class Imported(Segmenter):
         return _certain(found), truths
 
     def on_source(
-        self, group: Sequence[Row], source: Sequence[Row], views: int, known: NDArray[np.float32] | None = None
+        self, group: Sequence[Row], source: Sequence[Row], known: NDArray[np.float32] | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """As of a Segmenter: the planes themselves."""
         return (_certain(self.volumes[row["volume"]][int(row["index"])]) for row in group)

@@ -70,7 +70,10 @@ SCHEMA = _object(
     ),
     views={"type": "integer", "minimum": 1, "maximum": 4},
     smallest={"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
-    optional={"offsets": {"type": "object", "additionalProperties": {"type": "number"}}},  # earlier packages: none
+    optional={  # earlier packages: none
+        "offsets": {"type": "object", "additionalProperties": {"type": "number"}},
+        "slice_smoothing_mm": {"type": "number", "minimum": 0},
+    },
     scores=_object(entropy={"type": "number", "minimum": 0}),
     trained_on=_object(spacing_mm=_object(**ENDS), extent_mm=_object(**ENDS), grey=_object(mean=RANGE, spread=RANGE)),
     test=_object(spacing_mm={"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}),

@@ -417,7 +417,7 @@ def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             inner, within = outline(layer)
-            boxes += [(f"{layer.name}/{name}", *box) for name, *box in inner]
+            boxes += [(f"{layer.name}/{name}", kind, h, w, filters) for name, kind, h, w, filters in inner]
             links += [(f"{layer.name}/{a}", f"{layer.name}/{b}") for a, b in within]
         elif layer.name in names:
             boxes.append((layer.name, type(layer).__name__, *layer.output.shape[1:]))

@@ -1,7 +1,8 @@
 """Apply a trained network to slices."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from ..registry import load as load_module
 from ..registry import module_of
 from .batches import Row, padded_size, predict, slice_path, stacked
 from .networks import divisor
+
+TINY = 1e-7  # the least width that is divided by
 
 if TYPE_CHECKING:
     import keras  # at run time, only `load` imports it, after the device is chosen
@@ -83,6 +86,31 @@ def offsets(views: int) -> list[tuple[float, float]]:
     sample a plane `views` times as finely in each direction."""
     steps = [(i + 0.5) / views - 0.5 for i in range(views)]
     return list(itertools.product(steps, steps))
+
+
+def gaussian(sigma: float) -> NDArray[np.float32]:
+    """Weights float32 [2 n + 1], of sum 1, of a Gaussian of standard deviation sigma, cut off at three of them."""
+    steps = np.arange(-round(3 * sigma), round(3 * sigma) + 1)
+    weights = np.exp(-0.5 * (steps / max(sigma, TINY)) ** 2)
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def smooth(planes: Iterable[NDArray[np.float32]], sigma: float) -> Iterator[NDArray[np.float32]]:
+    """Class probabilities [..., H, W, 4] of a volume, plane by plane, averaged across planes under a Gaussian; those
+    beyond an edge are as the plane at the edge. sigma: its standard deviation in planes."""
+    weights = gaussian(sigma)
+    reach = len(weights) // 2
+    window: deque[NDArray[np.float32]] = deque(maxlen=len(weights))
+
+    def padded() -> Iterator[NDArray[np.float32]]:
+        for number, plane in enumerate(planes):
+            yield from [plane] * (1 if number else 1 + reach)
+        yield from [plane] * reach
+
+    for plane in padded():
+        window.append(plane)
+        if len(window) == len(weights):
+            yield sum(weight * each for weight, each in zip(weights, window, strict=True))
 
 
 def load_view(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Self
@@ -59,15 +59,15 @@ class _View:
     windows: NDArray[np.float64]
     place: slices.Placement
     row: Mapping[str, Any]  # as of a slice table
+    sigma: float  # planes over which probabilities are averaged
 
     @classmethod
     def of(cls, model: Model, array: NDArray[Any], spacing: Sequence[float]) -> Self:
         recipe = model.about["recipe"]
         windows = slices.windows(array, recipe["window"], recipe["percentiles"])
         place = slices.place(array.shape[1:], spacing[1:], recipe["size"], recipe["fit"])
-        return cls(
-            model, windows, place, {**asdict(place), "source_height": array.shape[1], "source_width": array.shape[2]}
-        )
+        row = {**asdict(place), "source_height": array.shape[1], "source_width": array.shape[2]}
+        return cls(model, windows, place, row, model.about.get("slice_smoothing_mm", 0.0) / spacing[0])
 
     def canvases(self, array: NDArray[Any], part: slice) -> list[NDArray[np.uint8]]:
         """Pictures of some slices, as the slice recipe makes them."""
@@ -80,16 +80,25 @@ class _View:
         """Slices on each side that the networks also see."""
         return int(self.model.about["settings"]["network"].get("neighbours", 0))
 
-    def say(self, canvases: Sequence[NDArray[np.uint8]], seen: Sequence[Sequence[int]]) -> list[_Said]:
-        """What each network says of some slices. canvases: of these and their neighbours; seen: for each slice, the
-        places of what its input consists of among these."""
-        about = self.model.about
-        return [_views(canvases, seen, about["settings"], about["views"], network) for network in self.model.networks]
+    def on_source(self, array: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
+        """Class probabilities [networks, H, W, 4] on each source plane, as segmentation.Segmenter has them."""
+        return prediction.smooth(self._planes(array), self.sigma)
 
-    def on_source(self, said: _Said, number: int) -> NDArray[np.float32]:
-        """Class probabilities [H, W, 4] of one of the slices on its source plane."""
-        size = self.model.about["recipe"]["size"]
-        return _mean(prediction.on_source(p[number], self.row, size, offset) for p, offset in said)
+    def _planes(self, array: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
+        """on_source, before it is smoothed."""
+        about, size = self.model.about, self.model.about["recipe"]["size"]
+        for start in range(0, len(array), PLANES):
+            part = slice(start, min(start + PLANES, len(array)))
+            wide = slice(max(part.start - self.neighbours, 0), min(part.stop + self.neighbours, len(array)))
+            canvases, seen = self.canvases(array, wide), _seen(part, wide, self.neighbours, len(array))
+            said = [_views(canvases, seen, about["settings"], about["views"], each) for each in self.model.networks]
+            for number in range(part.stop - part.start):
+                yield np.stack(
+                    [
+                        _mean(prediction.on_source(p[number], self.row, size, offset) for p, offset in each)
+                        for each in said
+                    ]
+                )
 
 
 def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Model]) -> Segmented:
@@ -99,44 +108,34 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
     picture, and where memory does not suffice.
     """
     decided = _decision([model.about for model in models])
-    _check_memory(models, array.shape)
     views = [_View.of(model, array, spacing) for model in models]
-    count, widest = sum(len(model.networks) for model in models), max(view.neighbours for view in views)
+    _check_memory(views, array.shape)
+    count = sum(len(model.networks) for model in models)
     masks = np.empty((count, *array.shape), np.uint8)
     classes, entropy = np.empty(array.shape, np.uint8), np.empty(array.shape, np.float32)
     doubts = np.zeros((count, 2))
-    shown: list[NDArray[np.uint8]] = []
-    for start in range(0, len(array), PLANES):
-        part = slice(start, min(start + PLANES, len(array)))
-        wide = slice(max(part.start - widest, 0), min(part.stop + widest, len(array)))
-        canvases = [view.canvases(array, wide) for view in views]
-        shown += canvases[0][part.start - wide.start : part.stop - wide.start]
-        said = [
-            (view, each)
-            for view, few in zip(views, canvases, strict=True)
-            for each in view.say(few, _seen(part, wide, view.neighbours, len(array)))
-        ]
-        for number in range(part.stop - part.start):
-            of_networks = [view.on_source(each, number) for view, each in said]
-            masks[:, start + number] = [decided.decide(p) for p in of_networks]
-            doubts += [prediction.doubt(p) for p in of_networks]
-            p = _mean(of_networks)
-            classes[start + number] = decided.decide(p)
-            entropy[start + number] = prediction.entropy(p)
+    for number, said in enumerate(zip(*(view.on_source(array) for view in views), strict=True)):
+        of_networks = np.concatenate(said)
+        masks[:, number] = [decided.decide(p) for p in of_networks]
+        doubts += [prediction.doubt(p) for p in of_networks]
+        p = _mean(of_networks)
+        classes[number], entropy[number] = decided.decide(p), prediction.entropy(p)
     cleaned = [decided.clean(each, spacing) for each in (classes, *masks)]
     of_models = np.split(doubts[:, 0] / np.maximum(doubts[:, 1], 1), np.cumsum([len(m.networks) for m in models])[:-1])
     doubt = tuple(float(each.mean()) for each in of_models)
+    shown = views[0].canvases(array, slice(None))
     return Segmented(cleaned[0], entropy, doubt, _agreement(cleaned[1:]), grey(shown, views[0].place))
 
 
-def _check_memory(models: Sequence[Model], shape: Sequence[int]) -> None:
+def _check_memory(views: Sequence[_View], shape: Sequence[int]) -> None:
     """Raise DataError where the masks and probabilities of all networks need more memory than there is."""
-    voxels, networks = int(np.prod(shape)), sum(len(model.networks) for model in models)
-    planes = sum(
-        len(model.networks) * model.about["views"] ** 2 * int(np.prod(model.about["settings"]["network"]["image_size"]))
-        for model in models
-    )
-    needed = voxels * (networks + 14) + 4 * len(CLASSES) * PLANES * (planes + networks * int(np.prod(shape[1:])))
+    voxels, networks = int(np.prod(shape)), sum(len(view.model.networks) for view in views)
+    pixels = 0  # with a probability of each class
+    for view in views:
+        about, plane = view.model.about, int(np.prod(shape[1:]))
+        said = PLANES * about["views"] ** 2 * int(np.prod(about["settings"]["network"]["image_size"]))
+        pixels += len(view.model.networks) * (said + (len(prediction.gaussian(view.sigma)) + 2) * plane)
+    needed = voxels * (networks + 14) + 4 * len(CLASSES) * pixels
     free = limits.available()
     if free is not None and needed > free:
         raise DataError(

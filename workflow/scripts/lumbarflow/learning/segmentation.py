@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +50,18 @@ def by_index(group: Sequence[Row], table: Sequence[Row]) -> list[Row]:
     return [of_index[row["index"]] for row in group]
 
 
+def _spacing(source: Sequence[Row]) -> Sequence[float]:
+    """mm across slices, rows and columns, of the volume of these rows of a slice table."""
+    return Geometry(**json.loads(source[0]["geometry"])).canonical_spacing()
+
+
 @dataclass(frozen=True)
 class Segmenter:
     """A network with the settings that it was trained with, and the slices and class masks that it is applied to.
 
-    canvas_size: [H, W] of the slices; slice_folder, label_folder: folders of the recipes, with one folder per volume.
+    canvas_size: [H, W] of the slices; slice_folder, label_folder: folders of the recipes, with one folder per volume;
+    views: source planes are predicted from views x views grids, shifted by less than a pixel; smoothing: mm across
+    slices over which their probabilities are averaged (standard deviation of a Gaussian).
     """
 
     model: keras.Model
@@ -62,6 +69,8 @@ class Segmenter:
     canvas_size: Sequence[int]
     slice_folder: Path
     label_folder: Path
+    views: int = field(default=1, kw_only=True)
+    smoothing: float = field(default=0.0, kw_only=True)
 
     @property
     def grid(self) -> tuple[Sequence[int], str]:
@@ -80,16 +89,22 @@ class Segmenter:
         return prediction.probabilities(self.model, images, self.settings["normalisation"]), truths
 
     def on_source(
-        self, group: Sequence[Row], source: Sequence[Row], views: int, known: NDArray[np.float32] | None = None
+        self, group: Sequence[Row], source: Sequence[Row], known: NDArray[np.float32] | None = None
     ) -> Iterator[NDArray[np.float32]]:
-        """Class probabilities [H, W, 4] on each source plane: the mean of the predictions on views x views grids,
-        shifted by less than a pixel. source: rows of the slice table, one for each row of the split; known: what
-        `segment` said, if it was asked, which is the prediction where there is one view. Plane by plane, since those of
-        a whole volume take gigabytes."""
-        offsets = prediction.offsets(views)
+        """Class probabilities [H, W, 4] on each source plane: the mean of the predictions on all views, smoothed across
+        planes. source: rows of the slice table, one for each row of the split; known: what `segment` said, if it was
+        asked, which is the prediction where there is one view. Plane by plane, since those of a whole volume take
+        gigabytes."""
+        return prediction.smooth(self._planes(group, source, known), self.smoothing / _spacing(source)[0])
+
+    def _planes(
+        self, group: Sequence[Row], source: Sequence[Row], known: NDArray[np.float32] | None
+    ) -> Iterator[NDArray[np.float32]]:
+        """on_source, before it is smoothed."""
+        offsets = prediction.offsets(self.views)
         for start in range(0, len(group), PLANES):
             part = slice(start, start + PLANES)
-            if views == 1 and known is not None:
+            if self.views == 1 and known is not None:
                 said = [known[part]]
             else:
                 pictures = (
@@ -103,9 +118,9 @@ class Segmenter:
                     total = total + prediction.on_source(p[number], row, self.canvas_size, offset)
                 yield total / len(offsets)
 
-    def validate(self, group: Sequence[Row], table: Sequence[Row], views: int) -> Opinion | None:
+    def validate(self, group: Sequence[Row], table: Sequence[Row]) -> Opinion | None:
         """What the network says of a validation volume on its source planes, where test volumes are decided; None for
-        other volumes. table, views: as in `write`."""
+        other volumes. table: as in `write`."""
         if not any(row["subset"] == "validation" for row in group):
             return None
         source = by_index(group, table)
@@ -113,15 +128,13 @@ class Segmenter:
             prediction.on_source(np.eye(len(CLASSES), dtype=np.float32)[mask], row, self.canvas_size).argmax(-1)
             for mask, row in zip(batches.read_masks(group, self.label_folder), source, strict=True)
         ]
-        spacing = Geometry(**json.loads(source[0]["geometry"])).canonical_spacing()
-        planes = self.on_source(group, source, views)
-        return Opinion.of(planes, np.array(truths, np.uint8), spacing, group[0]["patient"])
+        planes = self.on_source(group, source)
+        return Opinion.of(planes, np.array(truths, np.uint8), _spacing(source), group[0]["patient"])
 
     def write(
         self,
         group: Sequence[Row],
         table: Sequence[Row],
-        views: int,
         decided: Decision,
         pictures: Path,
         whole: Path | None,
@@ -130,7 +143,7 @@ class Segmenter:
         the source grid, the whole volume into the folder `whole`, or else single planes; return rows of
         predictions.csv, in which `entropy` is that of the whole volume, and decision.reliability of the scored rows.
 
-        table: the volume's slice table; views: as in on_source; decided: as in write_volume.
+        table: the volume's slice table; decided: as in write_volume.
         """
         p, truths = self.segment(group)
         rows = self.write_pictures(group, p, truths, pictures)
@@ -139,9 +152,9 @@ class Segmenter:
         source = by_index(group, table)
         if whole:
             path = whole / f"{group[0]['volume']}.mha"
-            entropy = self.write_volume(group, p, source, views, decided, path)
+            entropy = self.write_volume(group, p, source, decided, path)
             return [{**row, "entropy": entropy} for row in rows], reliability
-        digests = self.write_planes(group, p, source, views, pictures / "plane")
+        digests = self.write_planes(group, p, source, pictures / "plane")
         return [{**row, "plane_sha256": digest} for row, digest in zip(rows, digests, strict=True)], reliability
 
     def write_pictures(
@@ -162,11 +175,11 @@ class Segmenter:
         return rows
 
     def write_planes(
-        self, group: Sequence[Row], p: NDArray[np.float32], source: Sequence[Row], views: int, folder: Path
+        self, group: Sequence[Row], p: NDArray[np.float32], source: Sequence[Row], folder: Path
     ) -> list[str]:
         """Write the class masks of single slices on their source planes as PNG; return the SHA-256 of each. Arguments
         as of write_volume."""
-        planes = self.on_source(group, source, views, p)
+        planes = self.on_source(group, source, p)
         paths = [batches.slice_path(folder, row) for row in group]
         return [png.write(path, decision.decide(q)) for path, q in zip(paths, planes, strict=True)]
 
@@ -175,16 +188,15 @@ class Segmenter:
         group: Sequence[Row],
         p: NDArray[np.float32],
         source: Sequence[Row],
-        views: int,
         decided: Decision,
         path: Path,
     ) -> float:
         """Write the class masks of a whole volume, as `decided`, on its stored grid; return the mean entropy (nats)
         where structures are. source: rows of the slice table, one for each row of the split; p: from `segment`."""
         planes, doubt = [], np.zeros(2)
-        for q in self.on_source(group, source, views, p):
+        for q in self.on_source(group, source, p):
             planes.append(decided.decide(q))
             doubt += prediction.doubt(q)
         geometry = Geometry(**json.loads(source[0]["geometry"]))
-        writing.write(path, decided.clean(np.stack(planes), geometry.canonical_spacing()), geometry)
+        writing.write(path, decided.clean(np.stack(planes), _spacing(source)), geometry)
         return float(doubt[0] / max(doubt[1], 1))
