@@ -95,6 +95,8 @@ def test_too_few_validation_patients(caplog):
     both = decision.choose(third, {"decision": "offsets", "min_component_mm3": [8, 40]})
     assert both.offsets == chosen.offsets
     assert both.smallest == decision.choose_smallest([each.decided(chosen.offsets) for each in third], [8, 40])
+    given = decision.choose(third, {"decision": "offsets", "min_component_mm3": {"ivd": 300}})
+    assert given == Decision(chosen.offsets, {"ivd": 300})
 
 
 def test_what_asks_for_nothing_looks_at_nothing():
@@ -103,6 +105,8 @@ def test_what_asks_for_nothing_looks_at_nothing():
         yield
 
     assert decision.choose(never(), {"decision": "highest", "min_component_mm3": []}) == Decision()
+    fixed = {"decision": "highest", "min_component_mm3": {"ivd": 300}}
+    assert decision.choose(never(), fixed) == Decision({}, {"ivd": 300})
 
 
 def test_reliability_counts_each_pixel_once_a_class():

@@ -138,9 +138,14 @@ def test_the_released_protocol_is_the_papers(config):
             r"released\.prediction\.min_component_mm3: is chosen on whole volumes",
         ),
         (
+            ["experiments", "released", "prediction", "min_component_mm3"],
+            {"ivd": 100},
+            r"released\.prediction\.min_component_mm3: is applied to whole volumes.* leave it at \[\]",
+        ),
+        (
             ["experiments", "released", "prediction", "slice_smoothing_mm"],
             1,
-            r"released\.prediction\.slice_smoothing_mm: a test slice's neighbours are in training",
+            r"released\.prediction\.slice_smoothing_mm: is applied to whole volumes.* leave it at 0",
         ),
         (["experiments", "released", "loss"], None, r"config\.experiments\.released\.loss"),
         (["experiments", "gamma-04"], {}, r"config\.experiments: 'gamma-04' does not match.*letters, digits and _"),

@@ -373,18 +373,20 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
         )
     unseen = split["kind"] != "slice" and split["validation"] == "own"
     asked = {"decision": settings["prediction"]["decision"] == "offsets"}
-    asked["min_component_mm3"] = bool(settings["prediction"]["min_component_mm3"])
+    smallest = settings["prediction"]["min_component_mm3"]
+    asked["min_component_mm3"] = bool(smallest) and not isinstance(smallest, Mapping)
     for name in (name for name, chosen in asked.items() if chosen and not unseen):
         raise DataError(
             f"{key}.prediction.{name}: is chosen on whole volumes of validation patients, which this split does not "
             "have; use split.kind patient or official with validation: own, or leave it at "
             + ("highest" if name == "decision" else "[]")
         )
-    if split["kind"] == "slice" and settings["prediction"]["slice_smoothing_mm"]:
-        raise DataError(
-            f"{key}.prediction.slice_smoothing_mm: a test slice's neighbours are in training in a split of slices; use "
-            "split.kind patient or official, or slice_smoothing_mm: 0"
-        )
+    for name, none in (("slice_smoothing_mm", 0), ("min_component_mm3", [])):
+        if split["kind"] == "slice" and settings["prediction"][name]:
+            raise DataError(
+                f"{key}.prediction.{name}: is applied to whole volumes, which a split of slices does not test; use "
+                f"split.kind patient or official, or leave it at {none}"
+            )
     if split["validation"] == "none" and settings["training"]["schedule"] == "plateau":
         raise DataError(f"{key}.training.schedule: `plateau` needs validation, which split.validation: none leaves out")
     if split["validation"] == "none" and "nnunet" in settings:

@@ -112,18 +112,19 @@ class Opinion:
 
 
 def choose(opinions: Iterable[Opinion], settings: Mapping[str, Any]) -> Decision:
-    """What the settings of `prediction` ask for, chosen on validation volumes; `opinions` are not looked at if they ask
-    for nothing."""
-    log, candidates = logging.getLogger(__name__), settings["min_component_mm3"]
+    """What the settings of `prediction` ask for, chosen on validation volumes; `opinions` are not looked at if there is
+    nothing to choose."""
+    log, asked = logging.getLogger(__name__), settings["min_component_mm3"]
+    given, candidates = (dict(asked), []) if isinstance(asked, Mapping) else ({}, asked)
     if settings["decision"] == "highest" and not candidates:
-        return Decision()
+        return Decision({}, given)
     every, offsets = list(opinions), {}
     patients = len({each.patient for each in every})
     if settings["decision"] == "offsets" and patients < LEAST:
         log.warning("no offsets: %d validation patients say too little of others; %d are needed", patients, LEAST)
     elif settings["decision"] == "offsets":
         offsets = choose_offsets(every)
-    smallest = choose_smallest([each.decided(offsets) for each in every], candidates) if candidates else {}
+    smallest = choose_smallest([each.decided(offsets) for each in every], candidates) if candidates else given
     log.info("offsets of log-probabilities: %s; components kept from so many mm3 on: %s", offsets, smallest or "all")
     return Decision(offsets, smallest)
 
