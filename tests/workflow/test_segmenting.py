@@ -61,6 +61,8 @@ def test_packages(packed, tiny_config):
     assert about["scores"]["classes"]["ivd"]["dice"]["value"] == pytest.approx(dice, abs=1e-4)
     card = members["CARD.md"].decode()
     assert "volumes: 2 (t2_SPACE), patients: 2" in card
+    assert "averaged across slices over 1.5 mm" in card
+    assert about["slice_smoothing_mm"] == 1.5
     assert "Not for diagnosis" in card
     assert "check_model" not in jobs(packed("package", "--configfile", tiny_config).stdout)
     done = packed("check_model", "--config", f"model={folder / 'sound/t1.zip'}").stdout

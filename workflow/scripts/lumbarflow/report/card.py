@@ -76,8 +76,8 @@ def text(about: Mapping[str, Any]) -> str:
         "A model that segments vertebrae, spinal canal and discs in sagittal lumbar MRI.",
     ]
     lines += ["", "## What it is", ""]
-    lines += [f"- networks: {len(about['networks'])}, `{network['name']}`, input {_by(network['image_size'])}"]
-    lines[-1] += f"{_beside(network)}; a scan's probabilities are the mean of theirs"
+    lines += [f"- networks: {len(about['networks'])}, {_kind(network)}, input {_by(network['image_size'])}"]
+    lines[-1] += f"{_beside(network)}; a scan's probabilities are the mean of theirs{_across(about)}"
     lines += [f"- made by {about['software']}", f"- licence: {about['licence'] or 'not stated'}"]
     lines += [f"- needs code that it does not hold: {module}" for module in about["needs"]]
     lines += ["", "## What it was trained on", "", f"- {seen}; {about['data'] or 'origin not stated'}"]
@@ -99,6 +99,16 @@ def text(about: Mapping[str, Any]) -> str:
     lines += ["", "## What not to use it for", "", *(f"- {line}" for line in NEVER)]
     lines += [f"- Of sequences it has seen {', '.join(about['sequences'])} alone; others can be segmented wrongly."]
     return "\n".join(lines) + "\n"
+
+
+def _kind(network: Mapping[str, Any]) -> str:
+    members = network["options"].get("members", [])
+    return f"`{network['name']}`" + (" of " + ", ".join(f"`{name}`" for name in members) if members else "")
+
+
+def _across(about: Mapping[str, Any]) -> str:
+    smoothing = about.get("slice_smoothing_mm", 0)
+    return f", averaged across slices over {smoothing:g} mm" if smoothing else ""
 
 
 def _beside(network: Mapping[str, Any]) -> str:
