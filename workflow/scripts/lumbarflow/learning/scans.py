@@ -134,7 +134,8 @@ def _check_memory(views: Sequence[_View], shape: Sequence[int]) -> None:
     for view in views:
         about, plane = view.model.about, int(np.prod(shape[1:]))
         said = PLANES * about["views"] ** 2 * int(np.prod(about["settings"]["network"]["image_size"]))
-        pixels += len(view.model.networks) * (said + (len(prediction.gaussian(view.sigma)) + 2) * plane)
+        averaged = min(len(prediction.gaussian(view.sigma)), shape[0])
+        pixels += len(view.model.networks) * (said + (averaged + 2) * plane)
     needed = voxels * (networks + 14) + 4 * len(CLASSES) * pixels
     free = limits.available()
     if free is not None and needed > free:
