@@ -136,6 +136,17 @@ def test_distances_of_volumes_equal_brute_force(seed, share, spacing):
         np.testing.assert_allclose(np.sort(result.to_pred), np.sort(to_pred), atol=1e-9)
 
 
+@given(st.integers(0, 10**6), st.integers(1, 4), st.tuples(*[st.sampled_from([0.3, 1.0, 3.85])] * 3))
+def test_distances_of_a_surface_far_from_what_was_predicted(seed, voxels, spacing):
+    """Searched row by row this would take a while: the second way of _nearest, which small pictures never need."""
+    rng = np.random.default_rng(seed)
+    predicted, truth = rng.random((4, 30, 20)) < 0.4, np.zeros((4, 30, 20), bool)
+    truth[tuple(rng.integers(0, (4, 30, 20), (voxels, 3)).T)] = True
+    found = metrics.surface(predicted, truth, spacing).to_truth
+    surface = metrics.boundary(predicted)
+    np.testing.assert_allclose(found, ndimage.distance_transform_edt(~truth, sampling=spacing)[surface])
+
+
 def test_asd_equals_medpys():
     rng = np.random.default_rng(0)
     for _ in range(20):
