@@ -10,6 +10,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/plan.smk"  # the config, and what is to be run
 include: "workflow/rules/common.smk"  # what several stages use
+include: "workflow/rules/running.smk"  # how many at a time, and what the terminal shows
 include: "workflow/rules/data.smk"  # 0 the phantom dataset, or a download
 include: "workflow/rules/slices.smk"  # 1 sagittal slices as PNG
 include: "workflow/rules/labels.smk"  # 2 class masks: the paper's APTA, or exact

@@ -13,12 +13,6 @@ if config["container"]:
     container: config["container"]
 
 
-# On one machine, as many trainings run at a time as the command line gives GPUs, or one without --resources gpu.
-if workflow.nodes is None and "training" not in workflow.global_resources:
-    limit = workflow.global_resources["gpu"].value if "gpu" in workflow.global_resources else 1
-    workflow.register_resource("training", max(limit, 1))
-
-
 def grow(amount):
     """A resource that doubles with each retry, so that a job killed for lack of it gets more."""
 
@@ -56,16 +50,6 @@ def get_trained(pattern):
     return get
 
 
-def get_packed(pattern, trained=False):
-    """An input function: the path that belongs to each run of a package; trained: to the run that trained its network."""
-
-    def get(wildcards):
-        runs = PLAN.packages[wildcards.experiment, wildcards.sequence]
-        return get_each(pattern, map(PLAN.training_of, runs) if trained else runs)
-
-    return get
-
-
 def get_volume(*keys):
     """A value that the plan holds for a job's volume; `lookup` would walk through all volumes for each job."""
 
@@ -74,15 +58,6 @@ def get_volume(*keys):
         for key in keys:
             found = found[key]
         return found
-
-    return get
-
-
-def get_pictured(pattern):
-    """An input function: one path for each volume of the job's sequence, also for those without a mask."""
-
-    def get(wildcards):
-        return expand(pattern, volume=PLAN.pictured(wildcards.sequence), allow_missing=True)
 
     return get
 
@@ -114,27 +89,3 @@ def get_stored_masks(wildcards):
 
 def get_slice_recipe(wildcards):
     return config["slices"][EXPERIMENTS[wildcards.experiment]["slices"]]
-
-
-onstart:
-    # Snakemake limits jobs per second (--max-jobs-per-timespan) with a timer that each check of the queue starts again:
-    # n finished jobs cause n checks per second, half a core after 300 jobs. No option turns the limit off.
-    limit = workflow.scheduling_settings.max_jobs_per_timespan
-    if workflow.nodes is None and limit and (limit.max_jobs, limit.timespan) == (100, 1):  # the default
-        workflow.scheduler.job_rate_limiter = None
-    told = workflow.output_settings
-    quiet = {each.name for each in told.quiet or ()} & {"ALL", "PROGRESS", "RULES"}
-    chosen = bool(quiet or told.verbose or told.printshellcmds or told.debug_dag)
-    jobs = {name: count for name, count in workflow.dag.stats()[1].items() if name != "total"}
-    progress.show(logger, jobs, chosen)
-
-
-onsuccess:
-    if {"all", "tables", "findings"} & set(map(str, workflow.dag.targetrules)):
-        logger.info(
-            "Look at results/findings.html, then at results/tables. For the report: the same command, and --report FILE."
-        )
-
-
-onerror:
-    progress.end(logger)

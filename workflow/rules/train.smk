@@ -59,7 +59,7 @@ rule train:
     threads: 8
     resources:
         gpu=0 if config["device"] == "cpu" else 1,
-        training=1,  # common.smk limits how many run at a time on one machine
+        training=1,  # running.smk limits how many run at a time on one machine
         mem_mb=grow(8000),
         runtime=grow(720),
     params:
