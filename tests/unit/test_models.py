@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -30,6 +31,7 @@ DECISIONS = [{"offsets": o, "min_component_mm3": s} for o, s in zip(OFFSETS, SMA
 @pytest.fixture(scope="module")
 def weights():
     """Of two networks; some noise, so that the test picture does not get one class alone."""
+    keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     return [[w + 0.2 * rng.standard_normal(w.shape) for w in experiment.build(NETWORK).get_weights()] for _ in range(2)]
 
