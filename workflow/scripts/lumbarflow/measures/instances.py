@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..data.labels import LABELS
 from .metrics import DETECTED, surface
@@ -32,18 +33,23 @@ def instance_rows(
     """
     rows = []
     sizes = np.bincount(pred.ravel())
-    labels = np.unique(truth)
-    for label in (int(label) for label in labels if label):
-        structure = truth == label
+    boxes, found_in = ndimage.find_objects(truth), ndimage.find_objects(pred)
+    for label, box in enumerate(boxes, 1):
+        if box is None:
+            continue
+        structure = truth[box] == label
         voxels = int(structure.sum())
         row: dict[str, Any] = {"class": CLASS_OF[label], "label": label, "voxels": voxels, "match": 0, "dice": 0.0}
-        overlaps = np.bincount(pred[structure])
+        overlaps = np.bincount(pred[box][structure])
         overlaps[:1] = 0
         if overlaps.any():
             match = int(overlaps.argmax())
             row |= {"match": match, "dice": float(2 * overlaps[match] / (sizes[match] + voxels))}
+            both = tuple(
+                slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, found_in[match - 1], strict=True)
+            )
             for name, lengths in (("asd_mm", spacing), ("asd_official_mm", swapped_spacing)):
-                row[name] = surface(pred == match, structure, lengths, corners=True).assd
+                row[name] = surface(pred[both] == match, truth[both] == label, lengths, corners=True).assd
         rows.append(row)
     return rows
 

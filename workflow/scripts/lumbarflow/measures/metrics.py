@@ -269,12 +269,9 @@ def element_sizes(spacing: tuple[float, ...]) -> NDArray[np.float64]:
 def crop(pred: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Crop both boolean masks [*shape] to the bounding box of their union. Their surfaces do not change, because
     everything beyond the box is outside of both."""
-    box = []
-    for axis in range(pred.ndim):
-        others = tuple(other for other in range(pred.ndim) if other != axis)
-        shown = np.flatnonzero(pred.any(others) | truth.any(others))
-        box.append(slice(shown[0], shown[-1] + 1) if len(shown) else slice(0, 0))
-    return pred[tuple(box)], truth[tuple(box)]
+    both = pred | truth
+    box = (ndimage.find_objects(both.view(np.uint8)) or [(slice(0, 0),) * both.ndim])[0]
+    return pred[box], truth[box]
 
 
 FAR = np.iinfo(np.int32).max  # no surface in this row
