@@ -7,15 +7,6 @@ localrules:
     coloured,
 
 
-def get_pictured(pattern):
-    """An input function: one path for each volume of the job's sequence, also for those without a mask."""
-
-    def get(wildcards):
-        return expand(pattern, volume=PLAN.pictured(wildcards.sequence), allow_missing=True)
-
-    return get
-
-
 rule describe_volume:
     """Describe one volume as stored, and look for the paper's four defects (section 3.2.1)."""
     input:

@@ -50,6 +50,16 @@ def get_trained(pattern):
     return get
 
 
+def get_packed(pattern, trained=False):
+    """An input function: the path that belongs to each run of a package; trained: to the run that trained its network."""
+
+    def get(wildcards):
+        runs = PLAN.packages[wildcards.experiment, wildcards.sequence]
+        return get_each(pattern, map(PLAN.training_of, runs) if trained else runs)
+
+    return get
+
+
 def get_volume(*keys):
     """A value that the plan holds for a job's volume; `lookup` would walk through all volumes for each job."""
 
@@ -58,6 +68,15 @@ def get_volume(*keys):
         for key in keys:
             found = found[key]
         return found
+
+    return get
+
+
+def get_pictured(pattern):
+    """An input function: one path for each volume of the job's sequence, also for those without a mask."""
+
+    def get(wildcards):
+        return expand(pattern, volume=PLAN.pictured(wildcards.sequence), allow_missing=True)
 
     return get
 

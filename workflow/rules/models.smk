@@ -6,16 +6,6 @@ localrules:
     package,
 
 
-def get_packed(pattern, trained=False):
-    """An input function: the path that belongs to each run of a package; trained: to the run that trained its network."""
-
-    def get(wildcards):
-        runs = PLAN.packages[wildcards.experiment, wildcards.sequence]
-        return get_each(pattern, map(PLAN.training_of, runs) if trained else runs)
-
-    return get
-
-
 # One network from all patients, as long as those of the folds took: nothing is left to score it by, so that the folds'
 # scores stand for it.
 use rule train as train_on_everyone with:
