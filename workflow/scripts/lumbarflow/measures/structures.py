@@ -371,10 +371,16 @@ def _geodesic(
     cost: of a mm in each voxel, infinite where no way leads; height: of each voxel, of which ranges [seeds + 1, 2]
     tells the lowest and highest that a seed may reach.
     """
+    border = [(1, 1)] * 3  # nothing leads there, so that no step leaves the volume
+    walls, marks, levels = np.pad(cost, border, constant_values=np.inf), np.pad(seeds, border), np.pad(height, border)
     steps = np.array([step for step in np.ndindex(3, 3, 3) if step != (1, 1, 1)]) - 1
     straight = np.linalg.norm(steps * lengths, axis=1)
     upwards = -steps[:, 1] * lengths[1] / straight  # -1 straight down to 1 straight up
-    return _shortest(cost, seeds, steps, (straight * (1 + HANGING * upwards)).astype(np.float32), height, ranges)
+    ways = (straight * (1 + HANGING * upwards)).astype(np.float32)
+    offsets = steps @ (walls[0].size, walls.shape[2], 1)
+    labels, far = _shortest(walls.ravel(), marks.ravel(), offsets, ways, levels.ravel(), ranges)
+    inside = (slice(1, -1),) * 3
+    return labels.reshape(walls.shape)[inside], far.reshape(walls.shape)[inside]
 
 
 @njit(cache=True)
@@ -386,28 +392,25 @@ def _shortest(
     height: NDArray[np.float32],
     ranges: NDArray[np.float64],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    depth, rows, columns = cost.shape
-    labels = np.zeros(cost.shape, np.uint8)
-    far = np.full(cost.shape, np.inf, np.float32)
-    heap = [(np.float32(0), np.int32(0), np.int32(0), np.int32(0)) for _ in range(0)]
-    for i in range(depth):
-        for j in range(rows):
-            for k in range(columns):
-                if seeds[i, j, k]:
-                    labels[i, j, k], far[i, j, k] = seeds[i, j, k], 0
-                    heap.append((np.float32(0), np.int32(i), np.int32(j), np.int32(k)))
+    """Dijkstra's algorithm over flat arrays; steps: from a voxel to its neighbours in them, lengths: of these ways."""
+    labels = seeds.copy()
+    far = np.full(cost.size, np.inf, np.float32)
+    rank = far.view(np.int32)  # the bits of floats that are not negative have the order of the floats
+    heap = [np.int64(0) for _ in range(0)]  # of rank and place in one number, which is quick to compare
+    for place in np.flatnonzero(seeds):
+        far[place] = 0
+        heap.append(place)
     while heap:
-        way, z, y, x = heapq.heappop(heap)
-        if way > far[z, y, x]:
+        nearest = heapq.heappop(heap)
+        place = nearest & 0xFFFFFFFF
+        if nearest >> 32 > rank[place]:
             continue
-        label = labels[z, y, x]
+        label, way = labels[place], far[place]
         for step, length in zip(steps, lengths):  # noqa: B905  numba knows no `strict`
-            a, b, c = z + step[0], y + step[1], x + step[2]
-            if not (0 <= a < depth and 0 <= b < rows and 0 <= c < columns and cost[a, b, c] < np.inf):
-                continue
-            if ranges[label, 0] <= height[a, b, c] <= ranges[label, 1]:
-                longer = np.float32(way + length * (cost[z, y, x] + cost[a, b, c]) / 2)
-                if longer < far[a, b, c]:
-                    labels[a, b, c], far[a, b, c] = label, longer
-                    heapq.heappush(heap, (longer, np.int32(a), np.int32(b), np.int32(c)))
+            other = place + step
+            if cost[other] < np.inf and ranges[label, 0] <= height[other] <= ranges[label, 1]:
+                longer = np.float32(way + length * (cost[place] + cost[other]) / 2)
+                if longer < far[other]:
+                    labels[other], far[other] = label, longer
+                    heapq.heappush(heap, np.int64(rank[other]) << 32 | other)
     return labels, far
