@@ -120,6 +120,7 @@ def bare(task):
     import label_slices
 
     root, name, folder = task
+    os.environ.setdefault("NUMBA_CACHE_DIR", f"{folder}-numba")  # as a job has it
     slices, masks = f"{folder}/slices/{name}", f"{folder}/labels/{name}"
     common = {"patient": "1", "sequence": "t2"}
 
