@@ -3,6 +3,9 @@
 import logging
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -10,6 +13,7 @@ from .. import DataError
 from . import gpus
 
 BACKENDS = ("tensorflow", "jax", "torch")
+UNUSED = ("matplotlib", "pandas")  # Keras imports them, where they are, for functions that nothing here calls
 
 
 def choose(wanted: str, threads: int) -> str:
@@ -32,6 +36,8 @@ def choose(wanted: str, threads: int) -> str:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"  # in the log stands what TensorFlow could not load
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         taken = gpus.take(gpus.listed())
+    with _hidden(UNUSED):  # a sixth of the time that a job takes to start
+        import keras
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -61,14 +67,24 @@ def choose(wanted: str, threads: int) -> str:
             "`make install ENV=cuda` installs TensorFlow with its libraries",
             *(taken, backend),
         )
-    import keras
-
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     used = "gpu" if found and wanted != "cpu" else "cpu"
     logging.getLogger(__name__).info("%s on %s %s, %d threads", backend, used, found, threads)
     return used
+
+
+@contextmanager
+def _hidden(packages: tuple[str, ...]) -> Iterator[None]:
+    """Packages that are not to be found inside the block (nothing is done about one that is already imported)."""
+    names = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: what Python takes for "not there"
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 def precision(wanted: str, used: str) -> str:
