@@ -22,7 +22,7 @@ APTA = {
     "version": option(
         "released",
         "of `apta`: `released`, the authors' program pixel for pixel; `literal`, the paper's box where it says "
-        "something else (`lumbarflow/images/apta.py` lists each reading)",
+        "something else (`workflow/scripts/lumbarflow/images/apta.py` lists each reading)",
         enum=["released", "literal"],
     ),
     "stretch": option(
