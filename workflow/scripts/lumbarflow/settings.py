@@ -342,13 +342,8 @@ def _check_evaluation(key: str, evaluation: Mapping[str, Any]) -> None:
         )
 
 
-def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check what a schema cannot express about one experiment. Raises DataError naming the key."""
-    for name, table in (("slices", "slices"), ("labels", "labels"), ("filter", "filters")):
-        if settings[name] not in config[table]:
-            raise DataError(
-                f"{key}.{name}: {settings[name]!r} is not defined under {table}; known: {', '.join(config[table])}"
-            )
+def _check_split(key: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse a split that leaks, that leaves nothing to train on, or that lacks what training needs."""
     split = settings["split"]
     if split["validation"] == "test" and "released" not in _bases(config, key.rpartition(".")[2]):
         raise DataError(
@@ -365,28 +360,6 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             f"{key}.cross_test: slices of another sequence show patients that a split of slices has in training; use "
             "split.kind patient or official, or leave cross_test empty"
         )
-    foreign = [name for name in settings["cross_test"] if name not in config["sequences"]]
-    if foreign:
-        raise DataError(
-            f"{key}.cross_test: {foreign[0]!r} is not among config.sequences ({', '.join(config['sequences'])}); add "
-            "it there, or take it away here"
-        )
-    unseen = split["kind"] != "slice" and split["validation"] == "own"
-    asked = {"decision": settings["prediction"]["decision"] == "offsets"}
-    smallest = settings["prediction"]["min_component_mm3"]
-    asked["min_component_mm3"] = bool(smallest) and not isinstance(smallest, Mapping)
-    for name in (name for name, chosen in asked.items() if chosen and not unseen):
-        raise DataError(
-            f"{key}.prediction.{name}: is chosen on whole volumes of validation patients, which this split does not "
-            "have; use split.kind patient or official with validation: own, or leave it at "
-            + ("highest" if name == "decision" else "[]")
-        )
-    for name, none in (("slice_smoothing_mm", 0), ("min_component_mm3", [])):
-        if split["kind"] == "slice" and settings["prediction"][name]:
-            raise DataError(
-                f"{key}.prediction.{name}: is applied to whole volumes, which a split of slices does not test; use "
-                f"split.kind patient or official, or leave it at {none}"
-            )
     if split["validation"] == "none" and settings["training"]["schedule"] == "plateau":
         raise DataError(f"{key}.training.schedule: `plateau` needs validation, which split.validation: none leaves out")
     if split["validation"] == "none" and "nnunet" in settings:
@@ -402,6 +375,46 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             f"{key}.split.n_folds: {split['n_folds']} parts leave none to train on, since one is for test and one for "
             f"validation; use at least {least}"
         )
+
+
+def _check_prediction(key: str, settings: Mapping[str, Any]) -> None:
+    """Refuse what is chosen on, or applied to, whole volumes where the split has none."""
+    split, prediction = settings["split"], settings["prediction"]
+    unseen = split["kind"] != "slice" and split["validation"] == "own"
+    smallest = prediction["min_component_mm3"]
+    asked = {
+        "decision": prediction["decision"] == "offsets",
+        "min_component_mm3": bool(smallest) and not isinstance(smallest, Mapping),
+    }
+    for name in (name for name, chosen in asked.items() if chosen and not unseen):
+        raise DataError(
+            f"{key}.prediction.{name}: is chosen on whole volumes of validation patients, which this split does not "
+            "have; use split.kind patient or official with validation: own, or leave it at "
+            + ("highest" if name == "decision" else "[]")
+        )
+    for name, none in (("slice_smoothing_mm", 0), ("min_component_mm3", [])):
+        if split["kind"] == "slice" and prediction[name]:
+            raise DataError(
+                f"{key}.prediction.{name}: is applied to whole volumes, which a split of slices does not test; use "
+                f"split.kind patient or official, or leave it at {none}"
+            )
+
+
+def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Check what a schema cannot express about one experiment. Raises DataError naming the key."""
+    for name, table in (("slices", "slices"), ("labels", "labels"), ("filter", "filters")):
+        if settings[name] not in config[table]:
+            raise DataError(
+                f"{key}.{name}: {settings[name]!r} is not defined under {table}; known: {', '.join(config[table])}"
+            )
+    foreign = [name for name in settings["cross_test"] if name not in config["sequences"]]
+    if foreign:
+        raise DataError(
+            f"{key}.cross_test: {foreign[0]!r} is not among config.sequences ({', '.join(config['sequences'])}); add "
+            "it there, or take it away here"
+        )
+    _check_split(key, settings, config)
+    _check_prediction(key, settings)
     _check_evaluation(key, settings["evaluation"])
     _check_networks(key, settings, config)
 

@@ -38,23 +38,7 @@ def choose(wanted: str, threads: int) -> str:
         taken = gpus.take(gpus.listed())
     with _hidden(UNUSED):  # a sixth of the time that a job takes to start
         import keras
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        found = [device.name for device in tf.config.list_physical_devices("GPU")]
-        for name in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(name, True)
-    elif backend == "jax":
-        import jax
-
-        found = [str(device) for device in jax.devices() if device.platform == "gpu"]
-    else:
-        import torch
-
-        torch.set_num_threads(threads)
-        found = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    found = _gpus(backend, threads)
     if wanted == "gpu" and not found:
         raise DataError(
             f"config.device is gpu, but {backend} sees no GPU (CUDA_VISIBLE_DEVICES is "
@@ -73,6 +57,27 @@ def choose(wanted: str, threads: int) -> str:
     used = "gpu" if found and wanted != "cpu" else "cpu"
     logging.getLogger(__name__).info("%s on %s %s, %d threads", backend, used, found, threads)
     return used
+
+
+def _gpus(backend: str, threads: int) -> list[str]:
+    """Names of the GPUs that a backend sees; it is to use so many threads, and grow into a GPU's memory."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        found = tf.config.list_physical_devices("GPU")
+        for each in found:
+            tf.config.experimental.set_memory_growth(each, True)
+        return [each.name for each in found]
+    if backend == "jax":
+        import jax
+
+        return [str(each) for each in jax.devices() if each.platform == "gpu"]
+    import torch
+
+    torch.set_num_threads(threads)
+    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
 
 
 @contextmanager

@@ -244,6 +244,33 @@ def _average(momentum: float) -> dict[str, Any]:
     return {"use_ema": True, "ema_momentum": momentum, "ema_overwrite_frequency": None} if momentum else {}
 
 
+def _check_pictures(name: str, pictures: Pictures) -> None:
+    images, masks = pictures
+    if len(images) == 0:
+        raise DataError(f"the {name} set is empty; lower split.n_folds or relax the filter")
+    if len(np.unique(masks)) < 2:
+        raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
+
+
+def _compiled(model: keras.Model, criterion: keras.losses.Loss, settings: Settings) -> keras.Model:
+    """The model as it is trained: with the heads of deep supervision, if it has any, and with its optimiser."""
+    fitted = with_heads(model)
+    fitted.compile(
+        optimizer=keras.optimizers.Adam(settings["learning_rate"], **_average(settings["averaging"])),
+        loss=criterion if fitted is model else MeanOverHeads(criterion),
+        metrics=[Confusion()],
+    )
+    fitted.optimizer.build(fitted.trainable_variables)
+    return fitted
+
+
+def _row(epoch: int, rate: float, trained: Mapping[str, float], validated: Mapping[str, float]) -> Epoch:
+    """A row of the history."""
+    row: Epoch = {"epoch": epoch, "learning_rate": rate}
+    row |= {f"train_{name}": value for name, value in trained.items()}
+    return row | {f"validation_{name}": value for name, value in validated.items()}
+
+
 def train(
     model: keras.Model,
     training: Pictures,
@@ -271,49 +298,33 @@ def train(
     one class only, a loss that is not finite, and when memory runs out.
     """
     log = logging.getLogger(__name__)
-    for name, pictures in (("training", training), ("validation", validation)):
-        if pictures is None:
-            continue
-        images, masks = pictures
-        if len(images) == 0:
-            raise DataError(f"the {name} set is empty; lower split.n_folds or relax the filter")
-        if len(np.unique(masks)) < 2:
-            raise DataError(f"the {name} masks hold one class only; check the labels recipe and the filter")
-    criterion, averaging = make(**loss), settings["averaging"]
-    input_size = model.input_shape[1:3]
-    fitted = with_heads(model)
-    fitted.compile(
-        optimizer=keras.optimizers.Adam(settings["learning_rate"], **_average(averaging)),
-        loss=criterion if fitted is model else MeanOverHeads(criterion),
-        metrics=[Confusion()],
-    )
-    fitted.optimizer.build(fitted.trainable_variables)
+    _check_pictures("training", training)
+    if validation is not None:
+        _check_pictures("validation", validation)
+    criterion, averaging, batch_size = make(**loss), settings["averaging"], settings["batch_size"]
+    fitted = _compiled(model, criterion, settings)
     best_weights, history = load_state(resume, fitted)
     if history:
         log.info("goes on after epoch %d of a training that was cut off", len(history))
     # the kernel kills a process without a message when memory runs out: then this line gives the reason
-    needed = step_memory(model, settings["batch_size"])
+    needed = step_memory(model, batch_size)
     level = logging.INFO if needed > 2**30 else logging.DEBUG
-    log.log(level, "a step of batch %d takes about %.1f GiB", settings["batch_size"], needed / 2**30)
+    log.log(level, "a step of batch %d takes about %.1f GiB", batch_size, needed / 2**30)
     began, first = time.perf_counter(), len(history)
     while len(history) < settings["epochs"] and len(history) - best_epoch(history) < settings["patience"]:
         started, epoch, rate = time.perf_counter(), len(history), rate_at(history, settings)
         # PyTorch draws dropout from a global generator, which no checkpoint contains
         keras.utils.set_random_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-        batches = iterate(
-            *(*training, settings["batch_size"], seed, epoch, normalisation, augmentation, input_size, workers)
-        )
-        with _explained(settings["batch_size"], needed, epoch + 1, resume):
+        size = model.input_shape[1:3]
+        batches = iterate(*training, batch_size, seed, epoch, normalisation, augmentation, size, workers)
+        with _explained(batch_size, needed, epoch + 1, resume):
             trained = _train_epoch(fitted, batches, len(training[0]), rate, epoch + 1, log, resume)
             took = time.perf_counter() - started
             learning = fitted.get_weights() if averaging else []
             if averaging:
                 fitted.optimizer.finalize_variable_values(fitted.trainable_variables)
-            scores = {}
-            if validation is not None:
-                scores = evaluate(model, *validation, settings["batch_size"], normalisation, criterion)
-        row = {"epoch": epoch + 1, "learning_rate": rate, **{f"train_{name}": value for name, value in trained.items()}}
-        history.append(row | {f"validation_{name}": value for name, value in scores.items()})
+            scores = evaluate(model, *validation, batch_size, normalisation, criterion) if validation else {}
+        history.append(_row(epoch + 1, rate, trained, scores))
         best = best_epoch(history)
         if best == epoch + 1:
             best_weights = fitted.get_weights()
