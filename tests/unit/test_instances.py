@@ -71,6 +71,19 @@ def test_a_sliver_is_missed_but_its_distance_counts_officially():
     assert found["strict", "vertebrae"]["asd"] == 0
 
 
+def test_a_disc_that_is_taken_for_a_vertebra():
+    truth, pred = volume(), volume()
+    pred[truth == 201] = 1
+    found = scores_of(rows_of(pred, truth).values())
+    assert found["official", "ivd"]["detection"] == found["corrected", "ivd"]["detection"] == 1
+    assert (found["strict", "ivd"]["detection"], found["strict", "ivd"]["missed"]) == (0.5, 1)
+    assert found["official", "ivd"]["dice"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["strict", "ivd"]["dice"] == 0.5
+    assert found["official", "ivd"]["asd"] > found["strict", "ivd"]["asd"] == 0
+    pred[truth == 100] = 3
+    assert scores_of(rows_of(pred, truth).values())["strict", "spinal_canal"]["dice"] == 0
+
+
 def test_the_canal_always_counts():
     truth, pred = volume(), volume()
     pred[truth == 100] = 0

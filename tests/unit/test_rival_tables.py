@@ -27,7 +27,7 @@ def frames(dice):
         {"system": f"{name}, t2", "class": k, "metric": metric, "score": score, "value": value}
         for name in dice
         for k, value in zip(CLASSES, (0.7, 0.8, 0.9), strict=True)
-        for metric, score in (("dice", "official"), ("dice", "strict"), ("asd", "corrected"), ("detection", "official"))
+        for metric, score in (("dice", "official"), ("dice", "strict"), ("asd", "corrected"), ("detection", "strict"))
     ]
     return pd.DataFrame(intervals), pd.DataFrame(ablation), pd.DataFrame(table3)
 
@@ -45,6 +45,7 @@ def test_a_row_for_each_experiment_and_published_systems_below():
     assert pd.isna(rows["a"]["difference"])
     assert rows["a"]["official ivd"] == 0.9
     assert rows["a"]["corrected ASD, mm"] == pytest.approx(0.8)
+    assert rows["a"]["found"] == pytest.approx(0.8)
     assert rows["a"]["data"] == "this run"
     assert rows["b"]["data"] == "this run: 200 iterations of 250,000 planned, so no measure of nnU-Net"
     assert rows["IIS"]["official vertebrae"] == 0.93

@@ -61,8 +61,9 @@ def case_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows: of instance_rows, missing distances NaN. `official` as the organisers' program: Dice over the structures
     with a Dice of at least 0.1, all others are missed; the canal always counts; ASD over all structures, NaN where one
     of them is not overlapped at all. `corrected`: the same with distances by the right spacing, over the structures
-    that are overlapped. `strict`: a missed structure's Dice counts as 0, and its distance does not count. detection:
-    share of structures found; missed: their number.
+    that are overlapped. `strict`: a structure whose match is of another class, a disc that is taken for a vertebra, is
+    missed as well; a missed structure's Dice counts as 0, and its distance does not count. detection: share of
+    structures found; missed: their number.
     """
     structures = list(rows)
     scores = []
@@ -73,16 +74,17 @@ def case_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         dice = np.array([row["dice"] for row in part])
         official, right = (np.array([row.get(key, np.nan) for row in part]) for key in ("asd_official_mm", "asd_mm"))
         overlapped, found = dice > 0, dice >= DETECTED
+        same = np.array([CLASS_OF.get(int(row["match"])) == name for row in part])
         counted = np.ones_like(found) if name == "spinal_canal" else found
-        values = {
-            "official": (_mean(dice[counted]), float(official.mean())),
-            "corrected": (_mean(dice[counted]), _mean(right[overlapped])),
-            "strict": (_mean(np.where(counted, dice, 0)), _mean(right[overlapped & counted])),
-        }
         seen = overlapped if name == "spinal_canal" else found
-        shares = {"detection": float(seen.mean()), "structures": len(part), "missed": int((~seen).sum())}
-        for score, (mean, distance) in values.items():
-            scores.append({"score": score, "class": name, "dice": mean, "asd": distance, **shares})
+        values = {
+            "official": (_mean(dice[counted]), float(official.mean()), seen),
+            "corrected": (_mean(dice[counted]), _mean(right[overlapped]), seen),
+            "strict": (_mean(np.where(counted & same, dice, 0)), _mean(right[seen & same]), seen & same),
+        }
+        for score, (mean, distance, detected) in values.items():
+            row = {"score": score, "class": name, "dice": mean, "asd": distance, "detection": float(detected.mean())}
+            scores.append({**row, "structures": len(part), "missed": int((~detected).sum())})
     overall = _mean(np.array([row["dice"] for row in structures]))
     return [*scores, {"score": "official", "class": "all", "dice": overall, "structures": len(structures)}]
 

@@ -33,8 +33,8 @@ def rivals(
 
     Dice: mean over the three classes by the ladder's yardstick; difference, low, high, p corrected: of its paired
     difference to the baseline, over the `shared` patients; official: SPIDER's Dice of each class, mean over volumes;
-    corrected ASD: mean over the classes, as is found: the share of structures that were. The arguments are the tables
-    of these names; settings: {experiment: its settings}.
+    corrected ASD: mean over the classes, as is found: the share of structures that were, as what they are. The
+    arguments are the tables of these names; settings: {experiment: its settings}.
     """
     yardstick = intervals[(intervals["measured"] == "yardstick") & (intervals["metric"] == "dice")]
     paired = ablation[(ablation["metric"] == "dice") & (ablation["class"] == "mean")]
@@ -76,7 +76,7 @@ def _official(part: pd.DataFrame) -> Row:
     def of(score: str, metric: str) -> pd.Series:
         return pd.Series({name: values.get((score, metric, name), float("nan")) for name in FOREGROUND})
 
-    means = {"corrected ASD, mm": of("corrected", "asd"), "found": of("official", "detection")}
+    means = {"corrected ASD, mm": of("corrected", "asd"), "found": of("strict", "detection")}
     return {
         **of("official", "dice").add_prefix("official "),
         **{name: each.mean(skipna=False) for name, each in means.items()},
