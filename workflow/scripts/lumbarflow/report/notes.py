@@ -93,8 +93,8 @@ NOTES = {
         "95% interval (none for fewer than 6) and p as in `ablation`. Official: SPIDER's Dice of each vertebra, disc "
         "and canal by itself in 3-D, mean over volumes; corrected ASD by the right spacing, found: the share of "
         "structures that are found as what they are (strict), both means over the classes. Published systems stand "
-        "below, on other patients, and rank nothing here. A program that was trained for a share of what its makers plan "
-        "(nnU-Net: 250,000 iterations) is no measure of it.",
+        "below, on other patients, and rank nothing here. A program that was trained for a part of what its makers "
+        "plan (nnU-Net: 250,000 iterations) is no measure of it.",
     ),
     "rivals_cost": (
         "What each experiment cost",
