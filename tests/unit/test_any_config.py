@@ -101,7 +101,8 @@ def write_run(folder, plan, run):
         about = {key: plan.sources[volume][key] for key in ("sequence", "patient")} | {"volume": volume}
         in_3d += [{**about, "class": name, "dice": 0.8, "assd_mm": 1.0} for name in CLASSES[1:]]
         structures += [
-            {**about, "class": name, "label": label, "voxels": 9, "dice": 0.8, "asd_official_mm": 1, "asd_mm": 1.0}
+            {**about, "class": name, "label": label, "voxels": 9, "match": label, "dice": 0.8}
+            | {"asd_official_mm": 1, "asd_mm": 1.0}
             for name, label in (("vertebrae", 1), ("spinal_canal", 100), ("ivd", 201))
         ]
     files.write_csv(folder / "metrics_3d.csv", in_3d, evaluation.PER_VOLUME)
@@ -120,8 +121,8 @@ def make_all(folder, plan, written):
             files.write_json(place / "model.json", about)
         structures += write_run(place, plan, run)
         images.append(str(place / "metrics.csv"))
-    rows = [{"sequence": "t1", "patient": "1", "volume": "1_t1", "class": "ivd", "label": 201, "dice": 1.0}]
-    files.write_csv(folder / "ceiling.csv", structures or rows, instances.PER_INSTANCE)
+    row = {"sequence": "t1", "patient": "1", "volume": "1_t1", "class": "ivd", "label": 201, "match": 201, "dice": 1.0}
+    files.write_csv(folder / "ceiling.csv", structures or [row], instances.PER_INSTANCE)
     paths = []
     for each in plan.manifests:
         path = folder / f"results/manifests/{each.slices}/{each.labels}/{each.filter}/{each.sequence}.csv"
