@@ -17,11 +17,10 @@ TWO := -n 2 --durations 25
 
 demo: install
 	@echo "The demo takes 5 to 7 minutes on 2 cores. Its networks are so small that several are trained at a time."
-	@$(BIN)/snakemake --cores $(CORES) --set-threads train=1 --resources gpu=4
+	@$(BIN)/snakemake all package --cores $(CORES) --max-threads 1 --resources gpu=4
 	@if [ ! -f results/report.html ] || [ -n "$$(find results/tables results/figures workflow/report -newer results/report.html -print -quit)" ]; \
 	then $(BIN)/snakemake --cores $(CORES) --report results/report.html --quiet; fi
-	@$(BIN)/snakemake package --cores $(CORES)
-	@$(BIN)/snakemake segment --cores $(CORES) \
+	@$(BIN)/snakemake segment --cores $(CORES) --max-threads 1 \
 	  --config scans=phantom model=results/models/sound/t2_SPACE.zip viewer=true
 	@$(BIN)/python workflow/scripts/show.py results
 

@@ -317,9 +317,23 @@ def test_shading_is_smooth_and_moves_nothing():
     assert max(np.abs(np.diff(np.log(shaded), axis=axis)).max() for axis in (0, 1)) < 0.1
 
 
-def test_precision():
-    assert device.precision("auto", "gpu") == "mixed_bfloat16"
-    assert device.precision("auto", "cpu") == device.precision("float32", "gpu") == "float32"
+@pytest.mark.parametrize(("flags", "auto"), [("flags\t: fpu avx512_bf16 amx", "mixed_bfloat16"), ("flags\t: fpu", "float32")])
+def test_precision_is_what_the_device_multiplies_in(flags, auto, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(flags + "\n")
+    monkeypatch.setattr(device, "CPU", tmp_path / "cpuinfo")
+    assert device.precision("auto", "gpu") == device.precision("bfloat16", "gpu") == "mixed_bfloat16"
+    assert device.precision("float32", "cpu") == device.precision("float32", "gpu") == "float32"
+    assert device.precision("auto", "cpu") == auto
+    if auto == "float32":
+        with pytest.raises(DataError, match="does not multiply in it .no avx512_bf16"):
+            device.precision("bfloat16", "cpu")
+    else:
+        assert device.precision("bfloat16", "cpu") == auto
+
+
+def test_precision_without_linux(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "CPU", tmp_path / "none")
+    assert device.precision("auto", "cpu") == "float32"
 
 
 def test_half_precision_trains_with_a_float32_loss(pictures):

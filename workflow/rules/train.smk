@@ -57,6 +57,7 @@ rule train:
     conda:
         "../../envs/train-cuda.yaml" if config["device"] == "gpu" else "../../envs/train-cpu.yaml"
     threads: 8
+    priority: 2  # the longest job starts first
     resources:
         gpu=0 if config["device"] == "cpu" else 1,
         training=1,  # running.smk limits how many run at a time on one machine
