@@ -37,6 +37,7 @@ rule manifest:
         "results/logs/manifest/{slices}/{labels}/{filter}/{sequence}.log",
     benchmark:
         "results/benchmarks/manifest/{slices}/{labels}/{filter}/{sequence}.tsv"
+    priority: 2  # a training waits for it
     conda:
         "../../envs/base.yaml"
     threads: 1

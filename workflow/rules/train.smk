@@ -22,6 +22,7 @@ rule split:
         "results/logs/split/<run>.log",
     benchmark:
         "results/benchmarks/split/<run>.tsv"
+    priority: 2  # a training waits for it
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -54,10 +55,10 @@ rule train:
         "results/logs/train/<run>.log",
     benchmark:
         "results/benchmarks/train/<run>.tsv"
+    priority: 2  # the longest jobs start first
     conda:
         "../../envs/train-cuda.yaml" if config["device"] == "gpu" else "../../envs/train-cpu.yaml"
     threads: 8
-    priority: 2  # the longest job starts first
     resources:
         gpu=0 if config["device"] == "cpu" else 1,
         training=1,  # running.smk limits how many run at a time on one machine
