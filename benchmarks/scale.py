@@ -6,7 +6,7 @@ Run: python benchmarks/scale.py [plan] [full] [overhead] [rivals] [spider]; with
     overhead  40 volumes with pictures of 640 x 512 to class weights: the workflow against a pool of processes
               that call the same scripts' functions on the same volumes, in turns
     spider    45 volumes of SPIDER's sizes through the whole of `sound`, one epoch: from this tenth, what each stage of
-              all 447 volumes takes: time on one core, memory, disk
+              all 447 volumes takes: time of its jobs one after another, memory, disk
     rivals    a folder of label volumes of 40 test volumes of 18 x 512 x 640, taken over, told apart and scored
 """
 
@@ -237,7 +237,7 @@ def spider():
             with path.open() as file:
                 stages.setdefault(rule, []).extend(csv.DictReader(file, delimiter="\t"))
         print(f"45 volumes of 31 x 640 x 512, a training of one epoch: {took / 60:.1f} minutes on {CORES} cores")
-        print("447 volumes:      jobs  minutes of one core  MiB")
+        print("447 volumes:      jobs   minutes, job by job   MiB")
         for rule, rows in sorted(stages.items(), key=lambda item: -sum(float(row["s"]) for row in item[1])):
             tenfold = len(rows) >= 45  # a job a volume; the others grow within themselves
             minutes = sum(float(row["s"]) for row in rows) * 447 / 45 / 60

@@ -71,6 +71,7 @@ rule nnunet_train:
         "results/logs/nnunet_train/{experiment}/{sequence}/fold-{fold}.log",
     benchmark:
         "results/benchmarks/nnunet_train/{experiment}/{sequence}/fold-{fold}.tsv"
+    priority: 2  # the longest jobs start first
     conda:
         "../../envs/nnunet.yaml"
     threads: 8
