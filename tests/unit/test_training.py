@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lumbarflow import DataError, job
-from lumbarflow.learning import batches, device, networks, training
+from lumbarflow.learning import batches, device, experiment, networks, training
 
 LOSS = {
     "name": "combined",
@@ -317,7 +317,9 @@ def test_shading_is_smooth_and_moves_nothing():
     assert max(np.abs(np.diff(np.log(shaded), axis=axis)).max() for axis in (0, 1)) < 0.1
 
 
-@pytest.mark.parametrize(("flags", "auto"), [("flags\t: fpu avx512_bf16 amx", "mixed_bfloat16"), ("flags\t: fpu", "float32")])
+@pytest.mark.parametrize(
+    ("flags", "auto"), [("flags\t: fpu avx512_bf16 amx", "mixed_bfloat16"), ("flags\t: fpu", "float32")]
+)
 def test_precision_is_what_the_device_multiplies_in(flags, auto, tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(flags + "\n")
     monkeypatch.setattr(device, "CPU", tmp_path / "cpuinfo")
@@ -325,7 +327,7 @@ def test_precision_is_what_the_device_multiplies_in(flags, auto, tmp_path, monke
     assert device.precision("float32", "cpu") == device.precision("float32", "gpu") == "float32"
     assert device.precision("auto", "cpu") == auto
     if auto == "float32":
-        with pytest.raises(DataError, match="does not multiply in it .no avx512_bf16"):
+        with pytest.raises(DataError, match=r"does not multiply in it \(no avx512_bf16"):
             device.precision("bfloat16", "cpu")
     else:
         assert device.precision("bfloat16", "cpu") == auto
@@ -334,6 +336,19 @@ def test_precision_is_what_the_device_multiplies_in(flags, auto, tmp_path, monke
 def test_precision_without_linux(tmp_path, monkeypatch):
     monkeypatch.setattr(device, "CPU", tmp_path / "none")
     assert device.precision("auto", "cpu") == "float32"
+
+
+def test_no_training_goes_on_in_another_precision(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "CPU", tmp_path / "none")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    (tmp_path / "split.csv").write_text("volume\n")
+
+    def state(precision, used):
+        settings = {"training": {"precision": precision}}
+        return experiment.resume_file(tmp_path, settings, "code", tmp_path / "split.csv", used)
+
+    assert state("auto", "cpu") != state("auto", "gpu")
+    assert state("float32", "cpu") == state("float32", "gpu")
 
 
 def test_half_precision_trains_with_a_float32_loss(pictures):

@@ -26,7 +26,7 @@ def main(snakemake):
         used,
         Path(snakemake.input.slices[0]).parent,
         Path(snakemake.input.labels[0]).parent,
-        experiment.resume_file(states, settings, params.code, split),
+        experiment.resume_file(states, settings, params.code, split, used),
         snakemake.threads,
     )
     about["slices"] = params.slices

@@ -96,8 +96,8 @@ def _hidden(packages: tuple[str, ...]) -> Iterator[None]:
 
 
 def precision(wanted: str, used: str) -> str:
-    """Keras's dtype policy for `auto`, `float32` or `bfloat16` on a device: auto is bfloat16 where the device multiplies
-    in it, as GPUs and newer CPUs do: there a step of a U-Net takes three quarters of the time.
+    """Keras's dtype policy for `auto`, `float32` or `bfloat16` on a device (cpu or gpu): auto is bfloat16 where that
+    device multiplies in it, as GPUs and newer CPUs do. There a step of a U-Net takes three quarters of the time.
 
     Raises DataError for `bfloat16` on a CPU that does not: TensorFlow takes more than twice as long there, or stops.
     """

@@ -40,13 +40,15 @@ def on_everyone(
     return everyone, {**settings, "split": EVERYONE, "training": length}
 
 
-def resume_file(folder: Path, settings: Settings, code: str, split: Path) -> Path:
+def resume_file(folder: Path, settings: Settings, code: str, split: Path, used: str) -> Path:
     """Path of the checkpoint of a training. Its name is a digest of everything that determines the result.
 
     Checkpoints of other settings, inputs or code are deleted: no training will resume from them. code: digest of the
-    code; split: the split table, which contains the digests of all images.
+    code; split: the split table, which contains the digests of all images; used: cpu or gpu, since `auto` is another
+    precision on another device.
     """
-    decisive = json.dumps([settings, device.versions(), code], sort_keys=True).encode()
+    precision = device.precision(settings["training"]["precision"], used)
+    decisive = json.dumps([settings, precision, device.versions(), code], sort_keys=True).encode()
     key = hashlib.sha256(decisive + b"\n" + split.read_bytes()).hexdigest()[:16]
     for other in folder.glob("*.npz"):
         if other.stem != key:
