@@ -73,7 +73,7 @@ rule ceiling:
         "results/logs/ceiling/{volume}.log",
     benchmark:
         "results/benchmarks/ceiling/{volume}.tsv"
-    priority: 1  # masks that do not suit the label scheme are told before slices are made
+    priority: 3  # masks that do not suit the label scheme are told before slices are made
     conda:
         "../../envs/base.yaml"
     threads: 1

@@ -14,6 +14,7 @@ rule label_slices:
         "results/logs/label_slices/{slices}/{labels}/{volume}.log",
     benchmark:
         "results/benchmarks/label_slices/{slices}/{labels}/{volume}.tsv"
+    priority: 1  # trainings wait for it
     conda:
         "../../envs/base.yaml"
     threads: 1

@@ -13,6 +13,7 @@ rule class_weights:
         "results/logs/class_weights/{slices}/{labels}/{volume}.log",
     benchmark:
         "results/benchmarks/class_weights/{slices}/{labels}/{volume}.tsv"
+    priority: 1  # trainings wait for it
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -37,7 +38,7 @@ rule manifest:
         "results/logs/manifest/{slices}/{labels}/{filter}/{sequence}.log",
     benchmark:
         "results/benchmarks/manifest/{slices}/{labels}/{filter}/{sequence}.tsv"
-    priority: 2  # a training waits for it
+    priority: 1  # trainings wait for it
     conda:
         "../../envs/base.yaml"
     threads: 1

@@ -13,6 +13,7 @@ rule extract_slices:
         "results/logs/extract_slices/{slices}/{volume}.log",
     benchmark:
         "results/benchmarks/extract_slices/{slices}/{volume}.tsv"
+    priority: 1  # trainings wait for it
     conda:
         "../../envs/base.yaml"
     threads: 1

@@ -22,7 +22,7 @@ rule split:
         "results/logs/split/<run>.log",
     benchmark:
         "results/benchmarks/split/<run>.tsv"
-    priority: 2  # a training waits for it
+    priority: 1  # trainings wait for it
     conda:
         "../../envs/base.yaml"
     threads: 1
