@@ -5,7 +5,6 @@ import hashlib
 import json
 import shutil
 
-import keras
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -16,7 +15,7 @@ from conftest import ROOT, jobs
 from lumbarflow import CLASSES, files
 from lumbarflow.data import volumes
 from lumbarflow.images import png
-from lumbarflow.learning import layers  # noqa: F401 (models that Keras loads name a class of it)
+from lumbarflow.learning import prediction
 from lumbarflow.measures import metrics
 
 
@@ -36,7 +35,7 @@ def test_every_stage_leaves_its_files(tiny_run):
             history = rows(folder / "history.csv")
             assert [row["epoch"] for row in history] == ["1", "2"]
             about = files.read_json(folder / "model.json")
-            model = keras.models.load_model(folder / "model.keras", compile=False)
+            model = prediction.load(folder / "model.keras")
             assert model.count_params() == about["parameters"]
             assert about["settings"]["network"]["image_size"] == [32, 24]
             figures = results / f"figures/{experiment}/{sequence}/fold-0/seed-1"

@@ -7,12 +7,12 @@ import signal
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import yaml
 
 from lumbarflow import files
+from lumbarflow.learning import prediction
 
 
 def rows(path):
@@ -98,7 +98,7 @@ def check_same_training(workflow, other):
     folder, known = workflow.folder / RUN, other.folder / RUN
     for name in ("history.csv", "model.json"):
         assert (folder / name).read_bytes() == (known / name).read_bytes()
-    models = [keras.models.load_model(each / "model.keras", compile=False) for each in (folder, known)]
+    models = [prediction.load(each / "model.keras") for each in (folder, known)]
     for a, b in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(a, b)
 
