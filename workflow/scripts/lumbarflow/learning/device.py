@@ -15,7 +15,7 @@ from . import gpus
 
 BACKENDS = ("tensorflow", "jax", "torch")
 CPU = "/proc/cpuinfo"
-HALF = "avx512_bf16"  # x86 CPUs that multiply in bfloat16: AMD since 2022, Intel's servers since 2020
+HALF = "avx512_bf16"  # x86 CPUs that multiply in bfloat16: AMD's since Zen 4, Intel's servers since Sapphire Rapids
 UNUSED = ("matplotlib", "pandas")  # Keras imports them, where they are, for functions that nothing here calls
 
 
