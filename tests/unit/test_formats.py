@@ -130,11 +130,25 @@ def test_voxels_that_begin_elsewhere(tmp_path):
     check(path, {"surplus": True})
     with pytest.raises(DataError, match="its voxels begin at byte 100"):
         volumes.read(nifti(path, vox_offset=100))
-    plain = metaimage(tmp_path / "a.mha")
-    plain.write_bytes(plain.read_bytes() + b"\n")
-    with pytest.raises(DataError, match=r"a\.mha: holds 1 bytes more than its header claims"):
-        volumes.read(plain)
-    check(plain, {"surplus": True})
+    packed = tmp_path / "packed.mha"
+    sitk.WriteImage(sitk.ReadImage(str(metaimage(tmp_path / "a.mha"))), str(packed), useCompression=True)
+    for longer in (tmp_path / "a.mha", packed):
+        longer.write_bytes(longer.read_bytes() + b"\n")
+        with pytest.raises(DataError, match=r"\.mha: holds 1 bytes more than its header claims"):
+            volumes.read(longer)
+        check(longer, {"surplus": True})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scl_slope": 1, "scl_inter": np.nan}, "Valid slope but invalid intercept nan"),
+        ({"datatype": 3}, "its datatype is 3, which NIfTI does not know"),
+    ],
+)
+def test_a_header_that_nibabel_does_not_take(tmp_path, changes, words):
+    with pytest.raises(DataError, match=rf"a\.nii: cannot be read as a volume: .*{words}"):
+        volumes.read(nifti(tmp_path / "a.nii", **changes))
 
 
 def test_a_picture_is_a_slice_once_its_spacing_is_told(tmp_path):

@@ -1,6 +1,7 @@
 """Other layouts as sample sheets: BIDS datasets, and DICOM studies."""
 
 import json
+import re
 
 import numpy as np
 import pydicom
@@ -105,6 +106,29 @@ def test_dicom_studies(tmp_path):
         ("P002_5", "P002", "t2_tse_sag", "5"),
     ]
     assert "SECRET" not in str(rows)
+
+
+def test_what_dicom_studies_leave_open_is_said(tmp_path, caplog):
+    image = sitk.GetImageFromArray(np.ones((3, 7, 5), np.int16))
+    for study in "ab":
+        for file in write_dicom(image, tmp_path / study, series=f"1.2.{ord(study)}"):
+            header = pydicom.dcmread(file)
+            header.PatientID = ""
+            header.save_as(file)
+    header.SOPClassUID, header.SeriesInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.9"
+    del header.ImagePositionPatient
+    header.save_as(tmp_path / "b/screenshot.dcm")
+    (tmp_path / "masks").mkdir()
+    for reader in "12":  # two masks of one series
+        header.Modality, header.SeriesInstanceUID, header.SOPClassUID = "SEG", f"1.2.{reader}", "1.2"
+        header.ReferencedSeriesSequence = [pydicom.Dataset()]
+        header.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.97"
+        header.save_as(tmp_path / f"masks/reader{reader}.dcm")
+    rows = listing.list_series(tmp_path)
+    assert [row["mask"] for row in rows] == ["", ""]
+    assert {row["patient"] for row in rows} == {"P001"}
+    assert "2 series have no PatientID and are listed as one patient, P001" in caplog.text
+    assert re.search(r"P001_\d: has several masks \(.*reader1.dcm, .*reader2.dcm\)", caplog.text)
 
 
 def test_a_folder_of_neither_kind(tmp_path):

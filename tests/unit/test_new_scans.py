@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from conftest import write_dicom
 
 from lumbarflow import DataError
+from lumbarflow.data import dataset
 from lumbarflow.data.new_scans import Scan, find, spacing_of
 
 
@@ -78,6 +79,28 @@ def test_dicom_studies(image, tmp_path):
     assert one.image == str(tmp_path / "study1")
 
 
+def test_links_are_followed_and_own_results_are_no_scans(image, tmp_path):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    sitk.WriteImage(image, str(tmp_path / "elsewhere/2.mha"))
+    (tmp_path / "scans/b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "scans/b/again").symlink_to(tmp_path / "scans")  # round and round
+    result = tmp_path / "scans/out/b-2"
+    result.mkdir(parents=True)
+    sitk.WriteImage(image, str(result / "structures.mha"))
+    for name in ("segmentation.json", "preview.png"):
+        (result / name).write_bytes(b"{}")
+    assert list(find(tmp_path / "scans")) == ["b-2"]
+
+
+def test_a_series_below_another(image, tmp_path):
+    write_dicom(image, tmp_path / "p1", series="1.2.1")
+    write_dicom(image, tmp_path / "p1/t2", series="1.2.2")
+    found = find(tmp_path)
+    assert len(found) == 2
+    assert {len(dataset.parts(scan.image)) for scan in found.values()} == {image.GetDepth()}
+
+
 def test_a_sheet(image, tmp_path):
     sitk.WriteImage(image, str(tmp_path / "a.mha"))
     sheet = tmp_path / "scans.csv"
@@ -91,6 +114,7 @@ def test_a_sheet(image, tmp_path):
         ("volume,image\na/b,a.mha\n", "'a/b'; use letters"),
         ("volume,image\n", "lists no scans"),
         ("volume,path\nanna,a.mha\n", "image"),
+        ('volume,image,note\nanna,a.mha,"moved\nbert,a.mha,\n', "is not sound CSV .unexpected end of data"),
     ):
         sheet.write_text(text)
         with pytest.raises(DataError, match=words):

@@ -110,7 +110,7 @@ RIVAL = {"predictions": "somewhere", "split_of": "sound"}
     ("change", "words"),
     [
         ({"split_of": None}, "rival.split_of: is missing"),
-        ({"split_of": "sund"}, "experiment 'sund' is not defined; did you mean 'sound'"),
+        ({"split_of": "sund"}, r"rival\.split_of: experiment 'sund' is not defined; did you mean 'sound'"),
         ({"split_of": "released"}, "rival.split_of: released splits slices"),
         ({"program": True}, "rival: has predictions and program; keep one"),
         ({"training": {"epochs": 3}}, "rival.training: has no effect on predictions"),
@@ -123,6 +123,27 @@ def test_what_an_experiment_of_predictions_may_say(change, words):
         {"experiments": {"rival": rival}, "run": ["sound", "rival"]}, ROOT / "config/config.yaml"
     )
     with pytest.raises(DataError, match=words):
+        settings.load(config, ROOT / "workflow/schemas")
+
+
+def test_a_split_is_taken_from_any_experiment_and_nothing_else():
+    """From one that chooses on its test set, one with a network of the user's own, and one of predictions."""
+    experiments = {
+        "leaky": {"base": "released", "split": {"kind": "patient", "n_folds": 6}},
+        "mine": {"base": "sound", "network": {"name": "mynet:build", "options": {"depth": 3}}},
+        "other": {"split_of": "sound", "program": True, "labels_as": "classes"},
+    }
+    for name in list(experiments):
+        experiments[f"of_{name}"] = {"split_of": name, "program": True}
+    config = settings.with_defaults(
+        {"experiments": experiments, "run": ["sound", *experiments]}, ROOT / "config/config.yaml"
+    )
+    loaded = settings.load(config, ROOT / "workflow/schemas")
+    assert loaded["of_leaky"]["split"] == loaded["leaky"]["split"]
+    assert "labels_as" not in loaded["of_other"]
+    config["experiments"]["user"] = {"base": "sound", "networks_of": "other"}
+    config["run"].append("user")
+    with pytest.raises(DataError, match=r"user\.networks_of: 'other' trains no networks of its own; name one that"):
         settings.load(config, ROOT / "workflow/schemas")
 
 

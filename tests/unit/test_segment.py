@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -10,11 +12,11 @@ import SimpleITK as sitk
 from conftest import write_dicom
 
 from lumbarflow import CLASSES, DataError, files
-from lumbarflow.application import levels, segment, summary
+from lumbarflow.application import cli, levels, segment, summary
 from lumbarflow.data import labels, phantom, volumes, writing
 from lumbarflow.data.geometry import Geometry
 from lumbarflow.data.new_scans import Scan
-from lumbarflow.learning import scans
+from lumbarflow.learning import device, scans
 
 ENDS = {"slice": [2, 4], "row": [1, 2], "column": [1, 2]}
 EXTENTS = {"slice": [30, 60], "row": [200, 300], "column": [180, 300]}
@@ -69,7 +71,7 @@ def test_labels_lie_where_the_scan_does(truth, tmp_path, name):
     }  # no DICOM-SEG of slices that share no study
 
 
-def test_dicom_in_dicom_seg_out(truth, tmp_path):
+def test_dicom_in_dicom_seg_out(truth, tmp_path, caplog, recwarn):
     image, _, grid = truth
     turned = Geometry(grid.size[::-1], grid.spacing[::-1], (5.0, -7.0, 9.0), (0, 0, 1, 1, 0, 0, 0, -1, 0))
     writing.write(tmp_path / "first.mha", image, turned)
@@ -78,11 +80,14 @@ def test_dicom_in_dicom_seg_out(truth, tmp_path):
         header = pydicom.dcmread(file)
         header.StudyInstanceUID, header.FrameOfReferenceUID = "1.2.3", "1.2.3.4"
         header.PatientName, header.PatientBirthDate, header.StudyDate, header.StudyTime = (
-            "Doe^Jane",
+            "Doe",  # of one part, at which highdicom warns
             "19700101",
             "20200102",
             "",
         )
+        header.AccessionNumber, header.OtherPatientNames, header.StudyID = "SECRET1", "SECRET2", "SECRET3"
+        header.PatientComments, header.StudyDescription, header.ReferringPhysicianName = "SECRET4", "SECRET5", "SECRET6"
+        header.ClinicalTrialSubjectID, header.InstitutionName = "SECRET7", "SECRET8"
         header.save_as(file)
     scan = Scan(str(tmp_path / "scan"))
     result = segment.segment(scan, [MODEL])
@@ -98,8 +103,11 @@ def test_dicom_in_dicom_seg_out(truth, tmp_path):
     np.testing.assert_array_equal(volumes.read(paths[0]).array, result.labels)
     volumes.read(paths[0]).geometry.check_same(result.volume.geometry, "structures.dcm")
     named, anonymous = pydicom.dcmread(paths[0]), pydicom.dcmread(paths[2])
-    assert (named.PatientName, named.ContentDate) == ("Doe^Jane", "20200102")
-    assert "Doe" not in str(anonymous)
+    assert (named.PatientName, named.ContentDate) == ("Doe", "20200102")
+    assert "SECRET" in str(named)
+    assert not re.search("Doe|SECRET", str(anonymous))
+    assert anonymous.StudyDate == "20200102"
+    np.testing.assert_array_equal(volumes.read(paths[2]).array, result.labels)
     assert "19700101" not in str(anonymous)
     called = {each.SegmentNumber: each.SegmentLabel for each in named.SegmentSequence}
     assert (called[1], called[2]) == ("L5", "L4")
@@ -109,6 +117,8 @@ def test_dicom_in_dicom_seg_out(truth, tmp_path):
     header.save_as(file)
     (tmp_path / "four").mkdir()
     segment.write(tmp_path / "four", "anna", scan, result, segment.Options(), "lumbarflow 1")
+    assert "its headers are refused (ValueError" in caplog.text
+    assert not re.search("Doe|1970|SECRET", caplog.text + "".join(str(each.message) for each in recwarn))
     assert (tmp_path / "four" / "structures.mha").is_file() or (tmp_path / "four" / "structures.nii.gz").is_file()
 
 
@@ -158,6 +168,54 @@ def test_what_is_no_sagittal_scan(truth, tmp_path):
 def test_models_are_needed():
     with pytest.raises(DataError, match="no model is named"):
         segment.load([])
+
+
+@pytest.fixture
+def command(truth, monkeypatch):
+    """The command, by the phantom's truth."""
+    monkeypatch.setattr(device, "choose", lambda *_: None)
+    monkeypatch.setattr(segment, "load", lambda *_: [MODEL])
+    return lambda *arguments: cli.main(["segment", *map(str, arguments), "--threads", "1"])
+
+
+def test_a_scan_fails_alone(truth, command, tmp_path, monkeypatch, capsys):
+    image, _, grid = truth
+    for name in "abcd":
+        writing.write(tmp_path / f"in/{name}.mha", image, grid)
+    know = segment.segment
+
+    def fail(scan, models):
+        errors = {"a": OSError(5, "Input/output error", scan.image), "b": KeyError(3), "c": DataError("c: no picture")}
+        error = errors.get(Path(scan.image).stem)
+        if error:
+            raise error
+        return know(scan, models)
+
+    monkeypatch.setattr(segment, "segment", fail)
+    assert command(tmp_path / "in", "--out", tmp_path / "out") == 1
+    said = capsys.readouterr().out
+    assert re.search(r"a: failed: \S*a\.mha: Input/output error\n", said)
+    assert re.search(r"b: failed: \S*b\.mha: KeyError: 3; this is an error of the software, please report it\n", said)
+    assert "c: failed: c: no picture\n" in said
+    assert "4 scans, 3 failed" in said
+    assert (tmp_path / "out/d/structures.mha").is_file()
+
+
+def test_files_of_others_are_not_replaced(truth, command, tmp_path, capsys):
+    image, _, grid = truth
+    writing.write(tmp_path / "12_t2.mha", image, grid)
+    (tmp_path / "12_t2").mkdir()
+    (tmp_path / "12_t2/original.dcm").write_bytes(b"x")
+    assert command(tmp_path / "12_t2.mha", "--out", tmp_path) == 1
+    assert "12_t2: is no result of lumbarflow, and would be replaced; name another --out" in capsys.readouterr().err
+    assert (tmp_path / "12_t2/original.dcm").is_file()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/summary.csv").write_text("mine\n")
+    assert command(tmp_path / "12_t2.mha", "--out", tmp_path / "out") == 1
+    assert "out: its summary.csv is not of lumbarflow" in capsys.readouterr().err
+    (tmp_path / "out/summary.csv").unlink()
+    for _ in range(2):  # its own results are replaced, or kept where nothing changed
+        assert command(tmp_path / "12_t2.mha", "--out", tmp_path / "out") == 0
 
 
 def test_names_of_levels():

@@ -1,4 +1,4 @@
-"""A network, a loss, a normalisation and a label recipe of the user's own, in a module beside the results."""
+"""A network, a loss, a normalisation and a label recipe of the user's own, in modules beside the results."""
 
 import re
 
@@ -8,11 +8,9 @@ import yaml
 from lumbarflow import files
 from lumbarflow.images import png
 
-MODULE = '''
+PARTS = '''
 import keras
-import numpy as np
 
-from lumbarflow.images import slices
 from lumbarflow.learning.networks import NETWORKS
 from lumbarflow.registry import option
 
@@ -44,13 +42,18 @@ def loss(power=1.0):
 
 def halved(images):
     return images / 510
+'''
+LABELS = """
+import numpy as np
+
+from lumbarflow.images import slices
 
 
 def canal_only(labels, classes, place, size):
     return slices.to_canvas(np.where(classes == 2, classes, 0).astype(np.uint8), place, size, "nearest")
-'''
+"""
 SETTINGS = {
-    "labels": {"canal": {"method": "mine.parts:canal_only"}},
+    "labels": {"canal": {"method": "mine.labels:canal_only"}},
     "experiments": {
         "own": {
             "base": "sound",
@@ -70,7 +73,8 @@ def test_parts_of_ones_own(tiny_run, tiny_config, tmp_path):
     package = workflow.folder / "mine"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "parts.py").write_text(MODULE)
+    (package / "parts.py").write_text(PARTS)
+    (package / "labels.py").write_text(LABELS)  # in a file of its own: no label job loads Keras
     config = workflow.folder / "own.yaml"
     config.write_text(yaml.safe_dump(SETTINGS))
     arguments = ("--configfile", tiny_config, config, "--until", "predict", "draw_network")
@@ -92,10 +96,12 @@ def test_parts_of_ones_own(tiny_run, tiny_config, tmp_path):
     assert "its network.name is mine.parts:build, code that a package does not hold" in refused.stdout
     # an edit of the module reruns what uses it
     assert not re.findall(r"^rule (\w+):", workflow(*arguments, "--dry-run").stdout, re.M)
-    (package / "parts.py").write_text(MODULE + "\n# changed\n")
-    planned = set(re.findall(r"^rule (\w+):", workflow(*arguments, "--dry-run").stdout, re.M))
-    assert {"label_slices", "train", "predict", "draw_network"} <= planned
-    assert not planned & {"extract_slices", "phantom", "describe_volume"}
+    unchanged = {"extract_slices", "phantom", "describe_volume"}
+    for name, text, changed in [("parts", PARTS, {"train", "draw_network"}), ("labels", LABELS, {"label_slices"})]:
+        (package / f"{name}.py").write_text(text + "\n# changed\n")
+        planned = set(re.findall(r"^rule (\w+):", workflow(*arguments, "--dry-run").stdout, re.M))
+        assert changed | {"predict"} <= planned
+        assert not planned & unchanged
     # what does not fit is said in one line
     SETTINGS["experiments"]["own"]["network"]["options"] = {"depth": 3}
     config.write_text(yaml.safe_dump(SETTINGS))

@@ -293,6 +293,7 @@ SOUND = ("sound",)
         ),
         ({"device": "auto"}, after("train")),
         ({"phantom": {"patients": 9}}, set()),
+        ({"package": {"licence": "CC0"}}, {"provenance"}),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )

@@ -108,6 +108,7 @@ rule nnunet_predict:
         "../../envs/nnunet.yaml"
     threads: 8
     resources:
+        gpu=0 if config["device"] == "cpu" else 1,
         mem_mb=grow(8000),
         runtime=grow(240),
     params:

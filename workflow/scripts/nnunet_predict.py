@@ -8,12 +8,14 @@ def main(snakemake):
     from pathlib import Path
 
     from lumbarflow import files
-    from lumbarflow.learning import nnunet
+    from lumbarflow.learning import gpus, nnunet
 
     params, raw, output = snakemake.params, Path(snakemake.input.raw), Path(snakemake.output.predictions)
     rows = files.read_csv(snakemake.input.split[0])
     tested = sorted({row["volume"] for row in rows if row["subset"] == "test"})
     command = nnunet.find("nnUNetv2_predict")
+    if params.device != "cpu":
+        gpus.take(gpus.listed())
     arguments = ["-d", "1", "-c", params.settings["configuration"], "-f", str(params.fold), "-tr", nnunet.TRAINER]
     arguments += ["-device", nnunet.device(params.device, command), "-npp", "1", "-nps", "1", "--disable_progress_bar"]
     with tempfile.TemporaryDirectory() as folder:

@@ -16,10 +16,12 @@ def main(snakemake):
     name, scan = snakemake.wildcards.scan, Scan(**snakemake.params.scan)
     with files.replacing_folder(snakemake.output[0]) as folder:
         try:
-            result = segment.segment(scan, segment.load(snakemake.input.models, snakemake.params.modules))
+            result = segment.attempt(scan, segment.load(snakemake.input.models, snakemake.params.modules))
         except DataError as error:
-            logging.warning("failed: %s", error)
-            segment.write_failure(folder, name, str(error), software())
+            result = str(error)
+        if isinstance(result, str):
+            logging.warning("failed: %s", result)
+            segment.write_failure(folder, name, result, software())
             return
         for flag in result.flags:
             logging.warning("needs a look: %s", flag.reason)

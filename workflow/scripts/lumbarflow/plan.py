@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from . import DataError, files, settings, source
-from .application import levels, summary
+from .application import levels
 from .data import dataset, new_scans, predictions, schemes
 from .data.dataset import Source
 from .data.new_scans import Scan
@@ -85,7 +85,7 @@ class Plan:
     missing: str = ""
 
     @classmethod
-    def make(cls, config: Mapping[str, Any], schemas: Path, targets: Iterable[str] = ()) -> Plan:
+    def make(cls, config: Mapping[str, Any], schemas: Path, targets: Collection[str] = ()) -> Plan:
         """Make the plan of a config. schemas: folder of the JSON schemas; targets: rules and files asked of Snakemake.
 
         Raises a DataError that names the key, file or line.
@@ -126,11 +126,18 @@ class Plan:
             raise DataError(f"config.scheme: the phantom's labels are SPIDER's, not {config['scheme']!r}; use spider")
         plan._check_patients()
         plan._check_predictions()
-        plan._check_packages()
+        plan._check_packages(targets)
         return plan
 
-    def _check_packages(self) -> None:
-        """Raise a DataError for a training on everyone whose learning rate would wait for a validation."""
+    def _check_packages(self, targets: Collection[str]) -> None:
+        """Raise a DataError if there is nothing to pack, or for a training on everyone whose learning rate would wait
+        for a validation."""
+        for target in {"package", "export_nnunet"} & set(targets):
+            if not self.packages:
+                raise DataError(
+                    f"config.run: {target} is for experiments with a split by patients and networks of their own, and "
+                    f"there are none among {', '.join(self.experiments)}; add one, such as sound"
+                )
         for name in dict.fromkeys(self.trains(experiment) for experiment, _ in self.packages):
             schedule = self.experiments[name]["training"]["schedule"]
             if self.config["package"]["networks"] == "everyone" and schedule == "plateau":
@@ -375,7 +382,7 @@ class Plan:
         found = []
         for name, scan in self.scans.items():
             try:
-                earlier = files.read_json(Path(folder) / name / summary.REPORT)
+                earlier = files.read_json(Path(folder) / name / dataset.REPORT)
                 if "bytes" not in earlier:  # it failed
                     continue
                 parts = dataset.parts(scan.image)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 
 from . import DataError
 from .images.recipes import RECIPES
@@ -32,6 +32,11 @@ RENAMED = {
     "rate": "learning_rate",
 }
 
+# JSON takes 1.0 for a whole number; here it would become part of a path, or the length of a range
+Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int),
+)
 NUMBER = re.compile(r"\s*[-+]?\d*\.?\d+(e[-+]?\d+)?\s*", re.I)
 # a value on the command line whose end YAML takes for a comment
 CUT = re.compile(r"(?P<key>[A-Za-z_]+)=(?P<value>(?P<left>[^'\"\[{\s][^#]*\s)#.*)")
@@ -42,7 +47,7 @@ def check(content: Any, schema: Mapping[str, Any], where: str = "config") -> Non
 
     An unknown key is named together with the nearest known one.
     """
-    errors = sorted(Draft202012Validator(schema).iter_errors(content), key=lambda e: [str(p) for p in e.absolute_path])
+    errors = sorted(Validator(schema).iter_errors(content), key=lambda e: [str(p) for p in e.absolute_path])
     if not errors:
         return
     error = errors[0]
@@ -59,12 +64,16 @@ def check(content: Any, schema: Mapping[str, Any], where: str = "config") -> Non
         missing = next(name for name in error.validator_value if name not in error.instance)
         raise DataError(f"{key}: the key {missing!r} is missing (config/README.md lists every key)")
     meaning = error.schema.get("description", "")
+    hints = [f"it is: {meaning}"] * bool(meaning)
     if error.validator == "type" and "string" in error.validator_value and not isinstance(error.instance, dict | list):
-        name = error.absolute_path[-1]
-        meaning += f"; put it in quotes; on the command line in two kinds: --config '{name}=\"...\"'"
+        hints.append("put it in quotes" if error.instance is not None else 'for none write ""')
+        if len(error.absolute_path) == 1 and error.instance is not None:
+            hints.append(f"on the command line in two kinds: --config '{error.absolute_path[0]}=\"...\"'")
     if error.validator == "type" and isinstance(error.instance, str) and NUMBER.fullmatch(error.instance):
-        meaning += "; within brackets --config gives text: put this into a file and name it by --configfile"
-    raise DataError(f"{key}: {error.message}" + (f"; it is: {meaning}" if meaning else ""))
+        how = " and with a point before the e, as in 1.0e-3" if "e" in error.instance.lower() else ""
+        hints.append(f"in a file write it without quotes{how}")
+        hints.append("within brackets --config gives text: put this into a file and name it by --configfile")
+    raise DataError("; ".join([f"{key}: {error.message}", *hints]))
 
 
 def check_cut(arguments: Iterable[str]) -> None:
@@ -130,6 +139,11 @@ def _inherited(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     return kept
 
 
+def _parent(own: Mapping[str, Any]) -> str | None:
+    """The experiment from which one with the settings `own` inherits."""
+    return own.get("base") or own.get("split_of")
+
+
 def _check_defined(key: str, name: str, experiments: Iterable[str]) -> None:
     """Raise DataError if `key` names an experiment that is not defined."""
     known = list(experiments)
@@ -142,13 +156,16 @@ def _check_defined(key: str, name: str, experiments: Iterable[str]) -> None:
 def experiment(config: Mapping[str, Any], name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """The complete settings of one experiment: those of its `base`, updated with its own."""
     experiments = config["experiments"]
-    _check_defined("config", name, experiments)
     if name in seen:
         raise DataError(f"config.experiments.{name}: is its own base: {' -> '.join([*seen, name])}")
     own = experiments[name] or {}
-    parent = own.get("base") or own.get("split_of")
+    parent = _parent(own)
+    if parent:
+        key = "base" if own.get("base") else "split_of"
+        _check_defined(f"config.experiments.{name}.{key}", parent, experiments)
     base = experiment(config, parent, (*seen, name)) if parent else {}
-    if own.get("split_of"):  # one set of predictions, of any sequences
+    if own.get("split_of"):  # one set of predictions, of any sequences, by what this experiment says of them itself
+        base = {key: value for key, value in base.items() if key not in (*SOURCES, "labels_as", "split_of")}
         base = {**base, "seeds": base["seeds"][:1], "networks_of": "", "train_on": "each", "cross_test": []}
     return merge(_inherited(base, own), {key: value for key, value in own.items() if key != "base"})
 
@@ -168,12 +185,15 @@ def _without_required(schema: Any) -> Any:
 def _named(config: Mapping[str, Any], experiment: Any, part: str) -> str:
     """Name of the `network` or `loss` of an experiment or of its bases; empty if an invalid config gives none."""
     seen: set[Any] = set()
-    while isinstance(own := config["experiments"].get(experiment), dict) and experiment not in seen:
+    while isinstance(experiment, str) and experiment not in seen:
+        own = config["experiments"].get(experiment)
+        if not isinstance(own, dict):
+            break
         given = own.get(part)
         if isinstance(given, dict) and isinstance(given.get("name"), str):
             return str(given["name"])
         seen.add(experiment)
-        experiment = own.get("base")
+        experiment = own.get("base") or own.get("split_of")
     return ""
 
 
@@ -235,10 +255,10 @@ def _check_variants(key: str, settings: Mapping[str, Any]) -> None:
 
 
 def _bases(config: Mapping[str, Any], name: str) -> list[str]:
-    """An experiment, its base, the base of that, and so on."""
+    """An experiment, its base or the one whose split it has, the base of that, and so on."""
     found = [name]
-    while base := (config["experiments"][found[-1]] or {}).get("base"):
-        found.append(base)
+    while parent := _parent(config["experiments"][found[-1]] or {}):
+        found.append(parent)
     return found
 
 
@@ -269,8 +289,9 @@ def _check_networks(key: str, settings: Mapping[str, Any], config: Mapping[str, 
     if other not in config["run"]:
         raise DataError(f"{key}: {other!r} is not run; add it to config.run, or set networks_of to an empty text")
     theirs = experiment(config, other)
-    if theirs["networks_of"]:
-        raise DataError(f"{key}: {other!r} trains no networks of its own; name {theirs['networks_of']!r}")
+    if theirs["networks_of"] or is_imported(theirs):
+        instead = f"{theirs['networks_of']!r}" if theirs["networks_of"] not in ("", other) else "one that trains"
+        raise DataError(f"{key}: {other!r} trains no networks of its own; name {instead}")
 
     def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
         split = {name: value for name, value in settings["split"].items() if name != "filter_test"}
@@ -443,7 +464,8 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
         partial = _without_required(experiment_schema(config, name, folder))
         partial["properties"]["base"] = {"type": "string"}
         check(own or {}, partial, f"config.experiments.{name}")
-    for key, names in (("ladder", config["ladder"]), ("baseline", [config["baseline"]] if config["baseline"] else [])):
+    baseline = [config["baseline"]] if config["baseline"] else []
+    for key, names in (("run", config["run"]), ("ladder", config["ladder"]), ("baseline", baseline)):
         for name in names:
             _check_defined(f"config.{key}", name, config["experiments"])
     resolved = {}

@@ -6,12 +6,12 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import DataError, files, source
-from ..data import new_scans
+from ..data import dataset, new_scans
 from ..job import software
 from . import levels, summary
 
@@ -77,6 +77,7 @@ def _segment(asked: argparse.Namespace) -> bool:
     levels.check(asked.lowest, "--lowest")
     found = new_scans.find(asked.scans, new_scans.spacing_of(asked.spacing, "--spacing"))
     out = Path(asked.out)
+    _check_ours(out, found)
     out.mkdir(parents=True, exist_ok=True)
     if not asked.model:
         print(f"No model is given: {source.shipped_model()} comes with the software; its card says what it is.")
@@ -101,18 +102,30 @@ def _segment(asked: argparse.Namespace) -> bool:
     return failed > 0
 
 
+def _check_ours(out: Path, names: Iterable[str]) -> None:
+    """Raise DataError if results would replace files that this command did not write."""
+    for folder in (out / name for name in names):
+        ours = folder.is_dir() and ((folder / dataset.REPORT).is_file() or not any(folder.iterdir()))
+        if folder.exists() and not ours:
+            raise DataError(f"{folder}: is no result of lumbarflow, and would be replaced; name another --out")
+    if (out / "summary.csv").exists() and not (out / "gallery.html").exists():
+        raise DataError(f"{out}: its summary.csv is not of lumbarflow, and would be replaced; name another --out")
+
+
 def _segment_one(folder: Path, name: str, scan: Scan, models: Sequence[Model], options: Options) -> str:
     """Segment a scan, unless its folder holds the same result; returns what became of it."""
     from . import segment
 
-    if _is_done(folder, {"software": software(), **segment.asked(scan, models, options)}):
-        return "done before"
+    try:
+        if _is_done(folder, {"software": software(), **segment.asked(scan, models, options)}):
+            return "done before"
+        result = segment.attempt(scan, models)
+    except OSError as error:
+        result = f"{error.filename}: {error.strerror}"
     with files.replacing_folder(folder) as temporary:
-        try:
-            result = segment.segment(scan, models)
-        except DataError as error:
-            segment.write_failure(temporary, name, str(error), software())
-            return f"failed: {error}"
+        if isinstance(result, str):
+            segment.write_failure(temporary, name, result, software())
+            return f"failed: {result}"
         segment.write(temporary, name, scan, result, options, software())
         reasons = "; ".join(flag.reason for flag in result.flags)
         return f"needs a look: {reasons}" if reasons else "done"
@@ -121,7 +134,7 @@ def _segment_one(folder: Path, name: str, scan: Scan, models: Sequence[Model], o
 def _is_done(folder: Path, expected: Mapping[str, Any]) -> bool:
     """Whether a folder holds a finished result of the same scan, models, options and software."""
     try:
-        report = files.read_json(folder / summary.REPORT)
+        report = files.read_json(folder / dataset.REPORT)
     except (OSError, ValueError):
         return False
     return isinstance(report, dict) and not report.get("failed") and expected.items() <= report.items()

@@ -23,7 +23,6 @@ from ..learning.scans import Model
 from ..measures import flags, morphometry, structures
 from ..report import preview
 from . import levels, viewer
-from .summary import REPORT
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,21 @@ def _flags(
         yield from flags.of_training(volume.spacing, volume.array.shape, found.grey, model.about["trained_on"])
 
 
+def attempt(scan: Scan, models: Sequence[Model]) -> Result | str:
+    """`segment`, or in one line why there is no result: a scan that fails does so alone."""
+    try:
+        return segment(scan, models)
+    except DataError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename or scan.image}: {error.strerror or error}"
+    except Exception as error:
+        logging.getLogger(__name__).exception("%s", scan.image)
+        return f"{scan.image}: {type(error).__name__}: {error}; this is an error of the software, please report it"
+
+
 def write(folder: Path, name: str, scan: Scan, result: Result, options: Options, software: str) -> None:
-    """Write what belongs to a segmented scan into a folder; last of all REPORT, so that a folder with it is whole."""
+    """Write what belongs to a segmented scan into a folder; REPORT last of all, so that a folder with it is whole."""
     ending = ".mha" if Path(scan.image).suffix.lower() in (".mha", ".mhd") else ".nii.gz"  # DICOM too
     grid = result.volume.geometry
     writing.write(folder / f"structures{ending}", result.labels, grid)
@@ -139,11 +151,11 @@ def write(folder: Path, name: str, scan: Scan, result: Result, options: Options,
         "flags": [{"kind": flag.kind, "reason": flag.reason} for flag in result.flags],
         **{"dice_between_networks": result.found.dice, "column": result.column},
     }
-    files.write_json(folder / REPORT, _plain(report))
+    files.write_json(folder / dataset.REPORT, _plain(report))
 
 
 def asked(scan: Scan, models: Sequence[Model], options: Options) -> dict[str, Any]:
-    """What determines a result, apart from the software, as REPORT holds it."""
+    """What determines a result, apart from the software, as dataset.REPORT holds it."""
     parts = dataset.parts(scan.image)
     return {
         **{
@@ -159,7 +171,7 @@ def asked(scan: Scan, models: Sequence[Model], options: Options) -> dict[str, An
 
 def write_failure(folder: Path, name: str, reason: str, software: str) -> None:
     """Write, in place of all else, why a scan has no result."""
-    files.write_json(folder / REPORT, {"scan": name, "software": software, "failed": reason})
+    files.write_json(folder / dataset.REPORT, {"scan": name, "software": software, "failed": reason})
 
 
 def _plain(value: Any) -> Any:

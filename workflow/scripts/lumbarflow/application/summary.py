@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
+from ..data.dataset import REPORT
 
-REPORT = "segmentation.json"  # in the folder of each scan
 COLUMNS = ("scan", "failed", "flags", "vertebrae", "discs", "lordosis_deg", "models")
 
 

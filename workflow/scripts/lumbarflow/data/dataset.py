@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import time
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of result paths
 PATIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SIDECARS = (".raw", ".zraw")  # the voxels of an .mhd header
 AHEAD = 60  # seconds by which clocks of machines may differ
+REPORT = "segmentation.json"  # in the folder of each scan that `segment` was given
 LITTER = ("Thumbs.db", "desktop.ini")  # and hidden files, `@eaDir` of network drives, and the .json beside an image
 
 
@@ -62,7 +63,8 @@ def parts(path: str | Path) -> list[str]:
     if not path:
         return []
     if os.path.isdir(path):
-        return [entry.path for entry in sorted(os.scandir(path), key=lambda e: e.name) if counts(entry.name)]
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        return [entry.path for entry in entries if entry.is_file() and counts(entry.name)]
     voxels = [os.path.splitext(path)[0] + ending for ending in SIDECARS] if str(path).lower().endswith(".mhd") else []
     return [str(path), *filter(os.path.isfile, voxels)]
 
@@ -80,6 +82,20 @@ def digest(paths: Iterable[str]) -> str:
 def counts(name: str) -> bool:
     """Whether a file or folder of this name is part of a dataset, and not what systems and tools leave behind."""
     return not name.startswith((".", "@")) and name not in LITTER and not name.lower().endswith(".json")
+
+
+def walk(root: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Folders at and below `root` with the sorted names in them, as os.walk gives them, links followed; without what
+    systems leave behind, and without results of `segment`."""
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen or {REPORT, "preview.png"} <= set(names):
+            below.clear()
+            continue
+        seen.add(place)
+        below[:] = sorted(filter(counts, below))
+        yield Path(folder), below, sorted(filter(counts, names))
 
 
 def _entries(folder: Path) -> list[Path]:

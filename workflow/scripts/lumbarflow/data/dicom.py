@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import struct
+import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ from .headers import Stored, check_size, flat
 TAGS = [
     *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType", "Rows", "Columns"),
     *("NumberOfFrames", "SamplesPerPixel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
-    *("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "SOPClassUID"),
+    *("RescaleSlope", "RescaleIntercept"),
 ]
 # where enhanced files keep what others keep on top
 GROUPS = {
@@ -41,6 +44,15 @@ GROUPS = {
 FAULTS: tuple[type[Exception], ...]
 FAULTS = (AttributeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, EOFError, OSError)
 FAULTS += (RuntimeError, MemoryError, InvalidDicomError, BytesLengthException, struct.error, zlib.error)
+SCREENSHOT = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture, and how its multi-frame kinds begin
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without warnings, since those of pydicom and highdicom quote what they find: a name, a birth date."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,10 @@ class Series:
         return f"{self.number or self.uid} ({self.name or 'no name'}, {size})"
 
 
+@quiet()
 def index(files: Iterable[str | Path]) -> list[Series]:
-    """The series in DICOM files, from their headers alone; other files and objects without pixels are passed over.
+    """The series in DICOM files, from their headers alone; other files, objects without pixels and screenshots without
+    a place are passed over.
 
     Slices that each have a series of their own are one series. Raises DataError, naming the file, for damaged headers.
     """
@@ -85,6 +99,9 @@ def index(files: Iterable[str | Path]) -> list[Series]:
     for file in map(str, files):
         header = _header(file)
         if header is None or "Rows" not in header:
+            continue
+        if str(header.get("SOPClassUID", "")).startswith(SCREENSHOT) and "ImagePositionPatient" not in header:
+            logging.getLogger(__name__).info("%s: left out: a screenshot (secondary capture) without a place", file)
             continue
         uid, count = str(header.get("SeriesInstanceUID", "")), count + 1
         try:
@@ -174,6 +191,7 @@ def choose(path: str | Path, found: Sequence[Series], wanted: str = "") -> Serie
     return fit[0]
 
 
+@quiet()
 def read(path: str | Path, wanted: str = "") -> Stored:
     """Read one series of a folder, or of one file. wanted: as of choose. Raises DataError, naming the path."""
     names = _files(path)
@@ -191,6 +209,7 @@ def _files(path: str | Path) -> list[str]:
     return sorted(entry.path for entry in os.scandir(path) if entry.is_file()) if os.path.isdir(path) else [str(path)]
 
 
+@quiet()
 def ordered(path: str | Path, wanted: str = "") -> list[Frame]:
     """The slices of the series that `read` would read, in the order of its array. Raises DataError."""
     return _stacked(path, choose(path, index(_files(path)), wanted).frames)
@@ -277,6 +296,7 @@ def _decoded(files: Sequence[str], frames: Sequence[Frame]) -> NDArray[Any]:
     return array if (slope, intercept) == (1, 0) else array * slope + intercept
 
 
+@quiet()
 def is_segmentation(file: str) -> bool:
     """Whether a file is a DICOM segmentation."""
     header = _header(file)

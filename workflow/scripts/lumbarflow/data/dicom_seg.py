@@ -18,12 +18,19 @@ from . import dicom
 
 LARGEST = 225  # the last disc: labels are the numbers of segments
 ONE = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")  # what all slices must share
-# what tells who the patient is; dates of the study stay, since archives sort by them
-PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientWeight", "PatientSize")
+# what may tell who the patient is: all of the patient's group, and all that is copied from the source but codes,
+# numbers, UIDs and dates of the study, by which archives sort
+PATIENT = 0x0010
+KEPT = ("CS", "DA", "IS", "TM", "UI", "US")
+EMPTY = (  # must be there
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"),
+    *("ReferringPhysicianName", "PositionReferenceIndicator"),
+)
 DATES = {"ContentDate": "StudyDate", "ContentTime": "StudyTime", "SeriesDate": "StudyDate", "SeriesTime": "StudyTime"}
 DATES |= {"InstanceCreationDate": "StudyDate", "InstanceCreationTime": "StudyTime"}
 
 
+@dicom.quiet()
 def write(
     path: str | Path,
     labels: NDArray[np.uint8],
@@ -58,7 +65,12 @@ def write(
         _settle(made, sources[0], step, content, anonymous)
         made.save_as(written)
     except dicom.FAULTS as error:
-        logging.getLogger(__name__).warning("%s: no DICOM segmentation: its headers are refused (%s)", image, error)
+        kind = type(error).__name__  # its text may quote a birth date
+        logging.getLogger(__name__).warning(
+            "%s: no DICOM segmentation: its headers are refused (%s: a date, a name or a number that DICOM forbids); "
+            "repair them, or use structures.nii.gz",
+            *(image, kind),
+        )
         return False
     with replacing(path) as temporary:
         temporary.write_bytes(written.getvalue())
@@ -113,9 +125,18 @@ def _settle(made: Any, source: Any, step: float, content: str, anonymous: bool) 
         item.DimensionOrganizationUID = _uid(content, "dimensions")
     for item in made.get("ContributingEquipmentSequence", ()):
         item.pop("ContributionDateTime", None)
-    for name in PATIENT if anonymous else ():
-        if name in made:
-            setattr(made, name, "")
+    if anonymous:
+        _anonymise(made, source)
+
+
+def _anonymise(made: Any, source: Any) -> None:
+    """Take out what may tell who the patient is."""
+    for element in list(made):
+        copied = element.tag in source and element.value == source[element.tag].value
+        if element.tag.group == PATIENT or (copied and element.VR not in KEPT):
+            del made[element.tag]
+    for name in EMPTY:
+        setattr(made, name, "")
 
 
 def _step(frames: Sequence[dicom.Frame]) -> float:

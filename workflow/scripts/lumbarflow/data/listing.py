@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pydicom
 
 from .. import DataError
 from . import dicom, tables
-from .dataset import SHEET
+from .dataset import SHEET, walk
 
 Row = dict[str, str]  # of a sample sheet
 
@@ -68,12 +67,19 @@ def list_bids(root: Path) -> list[Row]:
     rows = []
     for path, found in images.items():
         kind = [found["suffix"], *(value for name, value in found.items() if name not in NAMING)]
-        if len(of[path]) > 1:
-            log.warning("%s: has several masks (%s); name one in the sheet", path, ", ".join(map(str, of[path])))
         row = {"volume": path.name.partition(".")[0], "patient": found["subject"], "sequence": "_".join(kind)}
-        row |= {"image": str(path), "mask": str(of[path][0]) if len(of[path]) == 1 else ""}
+        row |= {"image": str(path), "mask": _only(path, of[path])}
         rows.append(row | people.get(f"sub-{found['subject']}", {}))
     return rows
+
+
+def _only(picture: str | Path, masks: Sequence[str | Path]) -> str:
+    """The mask of a picture; none if there are several."""
+    if len(masks) > 1:
+        logging.getLogger(__name__).warning(
+            "%s: has several masks (%s); name one in the sheet", picture, ", ".join(map(str, masks))
+        )
+    return str(masks[0]) if len(masks) == 1 else ""
 
 
 def _entities(root: Path, path: Path, derived: bool = False) -> dict[str, str]:
@@ -141,17 +147,22 @@ def _participants(path: Path) -> dict[str, Row]:
     }
 
 
+@dicom.quiet()
 def list_dicom(root: Path) -> list[Row]:
     """Rows for each series of more than one slice below a folder, localisers apart; a segmentation is the mask of the
     series it refers to. Patients are numbered; what their headers call them goes nowhere."""
     patients: dict[str, str] = {}
     rows: dict[str, Row] = {}
-    masks: dict[str, str] = {}
-    for folder, files in _folders(root):
+    masks: dict[str, list[str]] = {}
+    nameless = 0
+    for folder, _, names in walk(root):
+        files = [str(folder / name) for name in names]
         found = dicom.index(files)
         pictures = [each for each in found if each.modality != "SEG" and not each.localiser and len(each.frames) > 1]
         for series in pictures:
-            who = patients.setdefault(_tag(series.frames[0].file, "PatientID"), f"P{len(patients) + 1:03d}")
+            identity = _tag(series.frames[0].file, "PatientID")
+            nameless += not identity
+            who = patients.setdefault(identity, f"P{len(patients) + 1:03d}")
             kind = re.sub(r"[^A-Za-z0-9]+", "_", series.name).strip("_") or f"series_{series.number}"
             row = {"volume": _free(f"{who}_{series.number or len(rows) + 1}", rows), "patient": who, "sequence": kind}
             several = len({each.number for each in pictures}) == len(pictures)
@@ -159,20 +170,19 @@ def list_dicom(root: Path) -> list[Row]:
             rows[row["volume"]] = row | {"mask": "", "uid": series.uid}
         for file in files if any(each.modality == "SEG" for each in found) else ():
             if dicom.is_segmentation(file):
-                masks[_tag(file, "ReferencedSeriesSequence")] = file
+                masks.setdefault(_tag(file, "ReferencedSeriesSequence"), []).append(file)
+    log = logging.getLogger(__name__)
+    if nameless:
+        log.warning(
+            "%s: %d series have no PatientID and are listed as one patient, %s; give each patient a name in the sheet",
+            *(root, nameless, patients[""]),
+        )
     for row in rows.values():
-        row["mask"] = masks.get(row.pop("uid"), "")
+        row["mask"] = _only(row["volume"], masks.get(row.pop("uid"), []))
         if row["mask"] and not row["mask"].lower().endswith(".dcm"):
-            logging.getLogger(__name__).warning("%s: needs the ending .dcm to be read as a mask", row["mask"])
+            log.warning("%s: needs the ending .dcm to be read as a mask", row["mask"])
             row["mask"] = ""
     return list(rows.values())
-
-
-def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    for folder, below, files in os.walk(root):
-        below.sort()
-        if files:
-            yield Path(folder), sorted(os.path.join(folder, name) for name in files)
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

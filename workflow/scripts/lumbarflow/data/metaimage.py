@@ -99,7 +99,7 @@ def _read_voxels(path: str, fields: Mapping[str, str], begins: int, wanted: int,
         raise damaged(path, f"HeaderSize is {fields['HeaderSize']}, expected 0: its voxels would begin elsewhere")
     found = os.path.getsize(voxels) - begins
     if _yes(fields, "CompressedData"):
-        return _unpacked(path, voxels, begins, wanted, fields.get("CompressedDataSize"))
+        return _unpacked(path, voxels, begins, wanted, fields.get("CompressedDataSize", ""), surplus)
     if wanted > found:
         raise damaged(path, f"cut short: its header claims {wanted} bytes of voxels, found {found}")
     check_surplus(path, found - wanted, surplus)
@@ -108,11 +108,12 @@ def _read_voxels(path: str, fields: Mapping[str, str], begins: int, wanted: int,
         return file.read(wanted)
 
 
-def _unpacked(path: str, voxels: str, begins: int, wanted: int, claimed: str | None) -> bytearray:
+def _unpacked(path: str, voxels: str, begins: int, wanted: int, claimed: str, surplus: bool) -> bytearray:
     """Unpack, but no more than the header claims."""
     found, unpacked = os.path.getsize(voxels) - begins, bytearray()
-    if claimed != str(found):
-        raise damaged(path, f"cut short: CompressedDataSize is {claimed}, found {found} bytes")
+    if not claimed.isdigit() or int(claimed) > found:
+        raise damaged(path, f"cut short: CompressedDataSize is {claimed or 'not there'}, found {found} bytes")
+    check_surplus(path, found - int(claimed), surplus)
     stream = zlib.decompressobj(wbits=47)  # zlib's or gzip's
     with open(voxels, "rb") as file:
         file.seek(begins)

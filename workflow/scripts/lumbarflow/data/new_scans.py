@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from .. import DataError
 from . import tables
-from .dataset import EXTENSIONS, SIDECARS, VOLUME, counts, parse_name, stem, volume_key
+from .dataset import EXTENSIONS, SIDECARS, VOLUME, parse_name, stem, volume_key, walk
 
 FILES = tuple(ending for ending in EXTENSIONS if ending != ".dcm")  # one of these holds a whole scan
 PICTURE = ".png"  # one slice, if told how large its pixels are
@@ -118,12 +117,11 @@ def spacing_of(text: str, where: str) -> tuple[float, ...]:
 def _below(root: Path, spacing: Sequence[float]) -> Iterator[tuple[str, Scan]]:
     """The volumes, and the series of DICOM slices, below a folder."""
     dicom, endings = False, (*FILES, PICTURE) if spacing else FILES
-    for folder, below, files in os.walk(root):
-        below[:] = sorted(name for name in below if counts(name))
+    for folder, below, files in walk(root):
         if "images" in below and "masks" in below:
             below.remove("masks")
-        for name in sorted(filter(counts, files)):
-            file = Path(folder, name)
+        for name in files:
+            file = folder / name
             if name.lower().endswith(endings):
                 yield _name(file, root), _scan(file, spacing)
             else:

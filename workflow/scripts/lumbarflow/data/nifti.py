@@ -37,7 +37,7 @@ def read(path: str | Path, surplus: bool = False) -> Stored:
             count, *dimensions = map(int, header["dim"])
             if not 1 <= count <= 7:
                 raise damaged(path, f"its header claims {count} dimensions")
-            size, voxel = dimensions[:count], header.get_data_dtype()
+            size, voxel = dimensions[:count], _voxel(path, header)
             wanted = check_size(path, size, voxel.itemsize)
             if len(size) < 3 or max(size[3:], default=1) > 1 or voxel.kind not in "iuf" or voxel.itemsize > 8:
                 values = size[4] if count > 4 else len(voxel.fields or [0])
@@ -46,6 +46,7 @@ def read(path: str | Path, surplus: bool = False) -> Stored:
             file.seek(begins)
             content = file.read(wanted)
             behind = len(file.read(1 << 20))
+            slope, intercept = header.get_slope_inter()  # None for those of a file without
     except DataError:
         raise
     except (EOFError, OSError, ValueError, OverflowError, zlib.error, nib.spatialimages.HeaderDataError) as error:
@@ -53,7 +54,10 @@ def read(path: str | Path, surplus: bool = False) -> Stored:
     if len(content) < wanted:
         raise damaged(path, f"cut short: its header claims {begins + wanted} bytes, found {begins + len(content)}")
     check_surplus(path, behind, surplus)
-    array = _scaled(np.frombuffer(content, voxel).reshape(size[2::-1]), header)
+    array = np.frombuffer(content, voxel).reshape(size[2::-1])
+    array = array.astype(voxel.newbyteorder("="), copy=False)
+    if slope is not None and (slope, intercept or 0) != (1, 0):  # whole numbers stay so without
+        array = array * float(slope) + float(intercept or 0)
     return Stored(array, *_place(path, header, size[:3]))
 
 
@@ -72,13 +76,12 @@ def _header(path: str, content: bytes) -> Any:
     return header
 
 
-def _scaled(array: NDArray[Any], header: Any) -> NDArray[Any]:
-    """Values by the header's slope and intercept; whole numbers stay so without them."""
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    slope, intercept = header.get_slope_inter()
-    if slope is None or (slope, intercept or 0) == (1, 0):
-        return array
-    return array * float(slope) + float(intercept or 0)
+def _voxel(path: str, header: Any) -> np.dtype[Any]:
+    """Type of the voxels. Raises DataError."""
+    try:
+        return header.get_data_dtype()
+    except KeyError:
+        raise damaged(path, f"its datatype is {header['datatype']}, which NIfTI does not know") from None
 
 
 def _place(path: str, header: Any, size: Sequence[int]) -> tuple[Geometry, dict[str, str]]:

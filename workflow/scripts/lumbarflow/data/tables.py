@@ -63,7 +63,8 @@ def read(path: str | Path, required: Sequence[str] = ()) -> Table:
 
 def _records(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     """(line where it begins, cells) of each record that is not blank."""
-    reader, begins, found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 1, []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    begins, found = 1, []
     for record in reader:
         cells = [cell.strip() for cell in record]
         if any(cells):

@@ -65,7 +65,7 @@ def _read(file: IO[bytes], path: str | Path) -> tuple[dict[str, Any], dict[str, 
             return manifest, {name: _member(archive, name, told, path) for name, told in manifest["members"].items()}
     # zipfile raises RuntimeError for encrypted members and for features that it lacks, OSError where a damaged
     # directory points before the start of the file
-    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: is no sound zip archive ({error}); expected a model of `snakemake package`: fetch it again"
         ) from None
