@@ -153,8 +153,9 @@ def test_the_dataset_table():
     assert table.loc["intensities, series with negative ones", "all"] == "3, from -9"
     assert table.loc["series with another's picture", "all"] == "1_t1 = 1_t2"
     assert table.loc["series with another's picture", "t1"] == 0
-    bare = audit.dataset(pd.DataFrame(rows), None, published)
-    assert not bare["property"].str.startswith(("sex", "scanner", "official")).any()
+    for nothing in (None, overview.rename(columns={"new_file_name": "patient"})):  # an overview by patients alone
+        bare = audit.dataset(pd.DataFrame(rows), nothing, published)
+        assert not bare["property"].str.startswith(("sex", "scanner", "official")).any()
 
 
 def test_the_cost_of_a_repair_by_hand():
@@ -172,6 +173,7 @@ def test_the_cost_of_a_repair_by_hand():
     assert table.loc["ivd", ["vanished", "appeared", "slices with the class"]].tolist() == [0, 1, 0]
     assert table.loc["spinal_canal", "pixels lost, %"] == pytest.approx(50)
     assert table.loc["ivd", "pixels changed in the picture, %"] == pytest.approx(100 * 3 / 8)
+    assert np.isnan(table.loc["ivd", "pixels lost, %"])  # there were none
 
 
 @given(*[arrays(np.uint8, (5, 7), elements=st.integers(0, 3))] * 2)

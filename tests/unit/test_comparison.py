@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumbarflow.measures import evaluation
-from lumbarflow.report import comparison, frames, publish, published, table3, tables
+from lumbarflow.report import comparison, findings, frames, publish, published, table3, tables
 
 SOUND = {"grid": "source", "dice": "hard", "surface": "slice", "elements": "voxels", "aggregation": "patients"}
 
@@ -173,6 +173,62 @@ def test_an_ablation_is_paired():
     assert (table["slices"] == 10 + 3 * 3).all()
 
 
+def without(images, name, truth=True):
+    """The same rows, but a class is nowhere, or, with truth=False, only not predicted."""
+    rows = images["class"] == name
+    images = images.copy()
+    if truth:
+        images.loc[rows, ["tp", "fp", "fn"]] = 0
+    else:
+        images.loc[rows, "fn"] += images.loc[rows, "tp"]
+        images.loc[rows, ["tp", "fp"]] = 0
+    images.loc[rows, ["iou", "dice", "precision", "recall", "f1"]] = np.nan if truth else 0.0
+    images.loc[rows, [each for each in tables.PER_IMAGE if each.startswith(("assd", "hd", "asd"))]] = np.nan
+    images.loc[rows, "missed"] = not truth
+    return images
+
+
+def test_who_misses_more_is_not_nearer():
+    """The same predictions, but that of the worst slices lacks the discs: no distance differs, and discs are missed."""
+    base = metrics_of(1, 8)
+    hard = base["index"] == 2
+    less = pd.concat([base[~hard], without(base[hard], "ivd", truth=False)]).sort_index()
+    runs = [("base", "t1", SOUND, base), ("less", "t1", SOUND, less)]
+    splits = {"base": "patient", "less": "patient"}
+    table = comparison.ablation(runs, "base", splits).set_index(["metric", "class"])
+    assert (table.loc["asd", "difference"] == 0).all()
+    assert table.loc[("asd", "ivd"), "patients"] == 8
+    assert table.loc[("dice", "ivd"), "difference"] < -0.1
+    reported = tables.table2([(*run, None) for run in runs], published.read("table2"))
+    ladder = comparison.ladder(runs, ["base", "less"], {"base": {}, "less": {}}, reported)
+    ladder = ladder[ladder["class"] == "ivd"].set_index("experiment")
+    assert ladder.loc["less", "missed"] - ladder.loc["base", "missed"] == 8
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_the_first_page_of_data_without_a_class(lacking):
+    """Whose scheme has no canal, say: means are over the others, and nobody has learnt nothing for it."""
+    images = without(metrics_of(1, 8), "spinal_canal") if lacking else metrics_of(1, 8)
+    runs = [("mine", "t1", SOUND, images)]
+    table = tables.table2([(*runs[0], None)], published.read("table2"))
+    training = {"settings": {"split": {"kind": "patient", "validation": "test"}, "network": {"name": "unet"}}}
+    training |= {"trained_on": "t1", "images": {"train": 9}, "best_epoch": 1}
+    found = {
+        "ladder": comparison.ladder(runs, ["mine"], {"mine": {}}, table),
+        "leakage": tables.leakage({}, [], [], published.read("table2")),
+        "intervals": comparison.interval_table(runs),
+        "summary": tables.summary([(*runs[0], None)], table, {("mine", "t1"): [training]}),
+    }
+    mean = found["ladder"].set_index(["class", "experiment"]).loc[("mean of the three", "mine")]
+    there = [name for name in tables.FOREGROUND if name != "spinal_canal" or not lacking]
+    assert mean["dice"] == mean["reported dice"] == pytest.approx(np.mean([dice_of(images, name) for name in there]))
+    assert np.isfinite(mean["asd, mm"])
+    lines = "\n".join(findings.lines(found, "Data.", "t1"))
+    assert "next to nothing" not in lines
+    assert "mine, on 8 patients that its epoch was chosen by, too (95%" in lines
+    assert ("canal –" in lines) == lacking
+
+
 def test_subgroups():
     overview = pd.DataFrame(
         {
@@ -193,6 +249,8 @@ def test_subgroups():
     found = {(row["by"], row["group"]): row["patients"] for row in table.to_dict("records")}
     assert found == {("site", "a"): 2, ("site", "b"): 2, ("age", "20-39"): 1, ("age", "40-59"): 1}
     assert comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], None).empty
+    nameless = pd.DataFrame({"patient": list("0123"), "subset": ["training"] * 4, "sex": list("MFFM")})
+    assert comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], nameless).empty
 
 
 def test_each_cell_of_the_paper_beside_ours():
@@ -316,5 +374,11 @@ def test_a_class_that_was_never_found_leaves_no_mean_distance():
     mean = tables._mean_of_classes(rows)
     assert np.isnan(mean["asd"])
     assert mean["dice"] == pytest.approx(0.45)
+    # nor in one of several trainings
+    lost = [("a", "t1", SOUND, images, None) for images in (metrics_of(1), without(metrics_of(1), "ivd", truth=False))]
+    table = tables.table2(lost, published.read("table2")).set_index(["experiment", "class"]).loc["a"]
+    assert np.isnan(table.loc["ivd", "asd"])
+    assert np.isnan(table.loc["mean", "asd"])
+    assert np.isfinite(table.loc["vertebrae", "asd"])
     absent = [rows[0], {**rows[1], "dice": np.nan, "missed": 0, "absent": 7}]  # a class that the scheme lacks
     assert tables._mean_of_classes(absent)["asd"] == 1.0

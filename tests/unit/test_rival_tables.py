@@ -53,6 +53,12 @@ def test_a_row_for_each_experiment_and_published_systems_below():
     assert pd.isna(rows["nnU-Net"]["Dice"])
 
 
+def test_a_class_that_the_data_lack_costs_nobody_the_mean():
+    found = frames({"a": (0.9, math.nan, 0.7), "b": (0.6, math.nan, 0.6)})
+    table = rivals.rivals(*found, published.read("systems"), {"a": {}, "b": {}}).set_index("experiment")
+    assert table["Dice"].dropna().to_dict() == pytest.approx({"a": 0.8, "b": 0.6})
+
+
 def test_costs_are_means_over_runs_and_unknown_where_nothing_was_measured(tmp_path):
     runs = []
     for fold, seconds in enumerate((60, 180)):
@@ -70,6 +76,7 @@ def test_costs_are_means_over_runs_and_unknown_where_nothing_was_measured(tmp_pa
     (tmp_path / "benchmarks/nnunet_train/theirs/t2").mkdir(parents=True)
     (tmp_path / "benchmarks/nnunet_train/theirs/t2/fold-0.tsv").write_text("s\tmax_rss\n600\t900\n")
     runs.append(rivals.run_cost({**other, "experiment": "theirs", "trained": "theirs"}, tmp_path, volumes=5))
+    assert math.isnan(rivals.run_cost(run, tmp_path, volumes=0)["seconds a volume"])  # slices, no whole volume
     mine, unknown, theirs = rivals.cost(runs).to_dict("records")
     assert (mine["parameters"], mine["trainings"], mine["minutes a training"]) == (1000, 2, 2)
     assert (mine["seconds a volume"], mine["peak memory, MB"]) == (2, 500.5)

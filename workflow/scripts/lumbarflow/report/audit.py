@@ -12,6 +12,7 @@ from ..data.survey import DEFECTS, FOREGROUND, compare
 from ..files import read_csv
 from ..images import png
 from ..images.slices import PLACE
+from . import frames
 
 
 def _span(values: pd.Series, unit: str = "") -> str:
@@ -77,8 +78,8 @@ def dataset(volumes: pd.DataFrame, overview: pd.DataFrame | None, published: pd.
     volumes: DataFrame of survey.DESCRIPTION rows. overview: SPIDER's overview.csv or a sample sheet as
     DataFrame of text, or None. published: DataFrame (property, value).
     """
-    if overview is not None:
-        key = "new_file_name" if "new_file_name" in overview else "volume"
+    key = frames.key_of(overview)
+    if overview is not None and key is not None:
         known = overview.replace("", np.nan).drop_duplicates(key).set_index(key)
         if {"Manufacturer", "ManufacturerModelName"} <= set(known):
             models = known["ManufacturerModelName"].fillna("")
@@ -114,14 +115,14 @@ def fidelity(tables: Iterable[tuple[Mapping[str, str], str, pd.DataFrame]]) -> p
                     "class": name,
                     "slices recipe": recipes["slices"],
                     "labels recipe": recipes["labels"],
-                    "Dice pooled": 2 * frame[f"both_{name}"].sum() / max(exact.sum() + repaired.sum(), 1),
+                    "Dice pooled": 2 * frame[f"both_{name}"].sum() / ((exact.sum() + repaired.sum()) or np.nan),
                     "slices with the class": int((exact > 0).sum()),
                     "Dice a slice: median": dice.median(),
                     "lower quartile": dice.quantile(0.25),
                     "lowest": dice.min(),
                     "vanished": int(((exact > 0) & (repaired == 0)).sum()),
                     "appeared": int(((exact == 0) & (repaired > 0)).sum()),
-                    "pixels lost, %": 100 * (1 - frame[f"both_{name}"].sum() / max(exact.sum(), 1)),
+                    "pixels lost, %": 100 * (1 - frame[f"both_{name}"].sum() / (exact.sum() or np.nan)),
                     "pixels changed in the picture, %": 100 * frame["changed"].sum() / frame["pixels"].sum(),
                 }
             )

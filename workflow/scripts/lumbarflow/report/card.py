@@ -61,9 +61,17 @@ def scanners(overview: str | Path | None, volumes: Sequence[str]) -> list[str]:
     table = sheets.read(overview)
     rows = [row for row in table.rows if row.get("new_file_name") in set(volumes)]
     named = (" ".join(row[key] for key in SCANNER[:2] if row.get(key)) for row in rows)
-    fields = (f", {float(row[SCANNER[2]]):g} T" if row.get(SCANNER[2]) else "" for row in rows)
+    fields = (f", {_tesla(row[SCANNER[2]])}" if row.get(SCANNER[2]) else "" for row in rows)
     counted = Counter(name + strength for name, strength in zip(named, fields, strict=True) if name)
     return [f"{name} ({number})" for name, number in counted.most_common()]
+
+
+def _tesla(strength: str) -> str:
+    """1.5 T for 1.50; what is no number, as it stands."""
+    try:
+        return f"{float(strength):g} T"
+    except ValueError:
+        return strength
 
 
 def text(about: Mapping[str, Any]) -> str:

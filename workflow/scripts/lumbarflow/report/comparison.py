@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from .. import CLASSES
 from ..data import dataset
 from ..measures.intervals import holm, intervals, paired_test
+from . import frames
 from .tables import (
     AGGREGATIONS,
     FOREGROUND,
@@ -19,6 +20,7 @@ from .tables import (
     class_interval,
     class_scores,
     left_out,
+    mean_of_classes,
     patient_sums,
     unit_of,
 )
@@ -126,18 +128,22 @@ def changes(before: Settings, after: Settings, shown: int = 3) -> str:
     return ", ".join(dict.fromkeys(key.partition(".")[0] for key in keys))
 
 
+def _keys(images: pd.DataFrame) -> list[tuple[str, int]]:
+    """(volume, index) of each row."""
+    return list(zip(images["volume"], images["index"], strict=True))
+
+
 def _slices_of(classes: Classes) -> set[tuple[str, int]]:
     """(volume, index) of the slices that the yardstick uses."""
-    images = _measured(classes[FOREGROUND[0]])
-    return set(zip(images["volume"], images["index"], strict=True))
+    return set(_keys(_measured(classes[FOREGROUND[0]])))
 
 
 def _rung(classes: Classes, names: Sequence[str]) -> Row:
-    """Mean Dice and ASD of classes by the yardstick, and what they were measured on. No mean ASD where one of the
-    classes has none: a mean over the others is another quantity."""
+    """Mean Dice and ASD of classes by the yardstick, and what they were measured on."""
     scores = pd.DataFrame([class_scores(_measured(classes[name]), None, YARDSTICK) for name in names])
     patients = _measured(classes[names[0]])["patient"].nunique()
-    return {**scores[["dice", "asd"]].mean(skipna=False), "slices": len(_slices_of(classes)), "patients": patients}
+    row = {**mean_of_classes(scores), "missed": int(scores["missed"].sum())}
+    return {**row, "slices": len(_slices_of(classes)), "patients": patients}
 
 
 def _printed(table: pd.DataFrame, experiment: str, sequence: str, classes: Sequence[str]) -> Row:
@@ -145,12 +151,12 @@ def _printed(table: pd.DataFrame, experiment: str, sequence: str, classes: Seque
     part = table[(table["experiment"] == experiment) & (table["sequence"] == sequence) & table["class"].isin(classes)]
     if not len(part):
         return {}
-    reported = {f"reported {metric}": part[metric].mean(skipna=False) for metric in ("dice", "asd")}
+    reported = {f"reported {metric}": value for metric, value in mean_of_classes(part).items()}
     return {**reported, "reported unit": "mm" if part["how"].iloc[0].endswith("mm") else "px"}
 
 
 LADDER = ["sequence", "class", "step", "experiment", "reported dice", "reported asd", "reported unit", "dice"]
-LADDER += ["dice change", "asd, mm", "asd change, mm", "slices", "patients", "test slices", "changed"]
+LADDER += ["dice change", "asd, mm", "asd change, mm", "missed", "slices", "patients", "test slices", "changed"]
 
 
 def ladder(
@@ -178,7 +184,7 @@ def ladder(
                 row: Row = {"sequence": sequence, "class": name, "step": str(place), "experiment": experiment}
                 measured, kept = _rung(classes, wanted), _slices_of(classes)
                 row |= {"dice": measured["dice"], "asd, mm": measured["asd"]}
-                row |= {key: measured[key] for key in ("slices", "patients")}
+                row |= {key: measured[key] for key in ("missed", "slices", "patients")}
                 if before:
                     row["dice change"] = row["dice"] - before["dice"]
                     row["asd change, mm"] = row["asd, mm"] - before["asd, mm"]
@@ -189,17 +195,26 @@ def ladder(
     return pd.DataFrame(rows, columns=LADDER)
 
 
-def patient_scores(classes: Classes, slices: set[tuple[str, int]] | None = None) -> dict[str, pd.DataFrame]:
+def patient_scores(
+    classes: Classes, slices: set[tuple[str, int]] | None = None, beside: Classes | None = None
+) -> dict[str, pd.DataFrame]:
     """Pooled Dice and mean ASD (mm) of each patient by the yardstick: {metric: DataFrame [patients, classes]}.
 
     Column `mean`: over the foreground classes, of Dice those that the patient has; of ASD none where a class lacks it.
-    slices: (volume, index) of those to use; all if None.
+    slices: (volume, index) of those to use; all if None. beside: metrics to compare with: the ASD of a class leaves out
+    the slices in which they miss it, or else the one that misses more would be measured on the easier ones.
     """
     dice, asd = {}, {}
     for name in FOREGROUND:
         images = _measured(classes[name])
         if slices is not None:
-            images = images[[key in slices for key in zip(images["volume"], images["index"], strict=True)]]
+            images = images[[key in slices for key in _keys(images)]]
+        if beside is not None:
+            others = _measured(beside[name])
+            lost = set(_keys(others[others["missed"]]))
+            images = images.assign(
+                assd=images["assd"].mask(pd.Series([key in lost for key in _keys(images)], images.index))
+            )
         sums = {key: values[:, None] for key, values in patient_sums(images).items()}
         each = aggregate(sums, "pooled")  # every patient by itself
         patients = np.unique(images["patient"]).astype(str)  # in the order of patient_sums
@@ -233,7 +248,7 @@ def ablation(runs: Iterable[Run], baseline: str, splits: Mapping[str, str]) -> p
             continue
         base = classes_of[baseline, sequence][1]
         both = _slices_of(classes) & _slices_of(base)
-        scores, others = patient_scores(classes, both), patient_scores(base, both)
+        scores, others = patient_scores(classes, both, base), patient_scores(base, both, classes)
         for metric, frame in scores.items():
             for name in (*FOREGROUND, "mean"):
                 pairs = frame[name] - others[metric][name]
@@ -260,9 +275,10 @@ def groups_of(overview: pd.DataFrame | None) -> dict[tuple[str, str], str]:
     Properties of SPIDER's overview.csv: scanner, field strength, sex, and age in bands of twenty years (its
     `birth_date` holds an age). Of a sample sheet: each column of the user's own that has at most GROUPS values.
     """
-    if overview is None:
+    key = frames.key_of(overview)
+    if overview is None or key is None:
         return {}
-    is_sheet = "new_file_name" not in overview
+    is_sheet = key == "volume"
     own = [name for name in overview if is_sheet and name not in dataset.SHEET and name != "age"]
     own = [name for name in own if overview[name].nunique() <= GROUPS]
     groups: dict[tuple[str, str], str] = {}
@@ -272,8 +288,7 @@ def groups_of(overview: pd.DataFrame | None) -> dict[tuple[str, str], str]:
         values = {"scanner": scanner, "field strength": field, "sex": row.get("sex", "")}
         values["age"] = _band(row.get("age" if is_sheet else "birth_date", ""))
         values |= {str(name): row[name] for name in own}
-        key = row["volume" if is_sheet else "new_file_name"]
-        groups |= {(key, name): value for name, value in values.items() if value}
+        groups |= {(row[key], name): value for name, value in values.items() if value}
     return groups
 
 

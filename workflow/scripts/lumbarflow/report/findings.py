@@ -47,8 +47,8 @@ def lines(tables: Mapping[str, pd.DataFrame], data: str, sequence: str) -> list[
             f"predictions reach {_number(first['dice'])}."
         )
     others = of_sequence["summary"].set_index("experiment")["macro Dice"].drop(index=rungs, errors="ignore")
-    nothing = [name for name in rungs if not row[name]["dice"] > LEARNT]
-    nothing += [str(name) for name, dice in others.items() if not dice > LEARNT]
+    nothing = [name for name in rungs if row[name]["dice"] <= LEARNT]
+    nothing += [str(name) for name, dice in others.items() if dice <= LEARNT]
     if nothing:
         found.append(
             f"{', '.join(nothing)} found next to nothing (Dice at most {LEARNT}): a training that is too short, or "
@@ -104,8 +104,12 @@ def _best(intervals: pd.DataFrame, experiment: str, summary: pd.DataFrame) -> li
             cells.append(f"{NAMES[name]} {_number(row['value'])}{unit}{known}")
         said[metric] = ", ".join(cells)
     patients = int(part["patients"].iloc[0])
-    kind = summary.set_index("experiment").loc[experiment, "split"]
-    seen = "it was trained on" if kind == "slice" else "it never saw" if isinstance(kind, str) else "it may have seen"
+    split, chosen_on = summary.set_index("experiment").loc[experiment, ["split", "model chosen on"]]
+    seen = "it never saw" if isinstance(split, str) else "it may have seen"
+    if split == "slice":
+        seen = "it was trained on"
+    elif chosen_on == "test set":
+        seen = "that its epoch was chosen by, too"
     who = ("patient " if patients == 1 else "patients ") + seen
     few = "" if pd.notna(part["low"]).any() else "; too few for intervals"
     return [

@@ -1,5 +1,6 @@
 """Read tables of this workflow, and tables that users give."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -22,3 +23,13 @@ def read_given(path: str | Path) -> pd.DataFrame:
     """A sample sheet or overview.csv of a user, as text; raises DataError as tables.read does."""
     table = tables.read(path)
     return pd.DataFrame(table.rows, columns=table.columns, dtype=str)
+
+
+def key_of(overview: pd.DataFrame | None) -> str | None:
+    """The column by which an overview names volumes; None, which the log says, if it has none."""
+    found = [name for name in ("new_file_name", "volume") if overview is not None and name in overview]
+    if overview is not None and not found:
+        logging.getLogger(__name__).warning(
+            "The overview has no column new_file_name, so that nothing in it can be laid to a volume: left out here."
+        )
+    return found[0] if found else None

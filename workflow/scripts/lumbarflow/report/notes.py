@@ -27,21 +27,24 @@ LAYOUTS = {
 NOTES = {
     "summary": (
         "What was run, and how well it did",
-        "Macro Dice is the mean over vertebrae, canal and discs of the Dice pooled over all test slices, each "
-        "experiment against its own truth, on the grid of its evaluation: the ladder compares them. A slice split "
-        "tests on patients it was trained on; only a patient split says how well new patients are segmented.",
+        "Macro Dice is the mean over vertebrae, canal and discs of the Dice pooled over all test slices of a training, "
+        "and over folds and seeds, each experiment against its own truth, on the grid of its evaluation: the ladder "
+        "compares them. A slice split tests on patients it was trained on; only a patient split says how well new "
+        "patients are segmented.",
     ),
     "table1": (
         "Table 1: dataset and class imbalance ratio",
-        "Ratio: highest over lowest class weight, pooled over the images. The paper prints it with a percent sign.",
+        "Enough classes: as many as the experiment's filter asks for with `min_classes`, all four in the paper. Ratio: "
+        "highest over lowest class weight, pooled over these images, and over those that are kept. The paper prints it "
+        "with a percent sign.",
     ),
     "table2": (
         "Table 2: metrics of each class and sequence",
         "The paper's and the released rows leak: their test slices have neighbours in training. Their ASD and NSD "
         "match surfaces across the whole stack of test images, which makes them too good. Missed counts images in "
         "which a class is only in the truth or only in the prediction; ASD leaves those out; a class that was never "
-        "found has none. Detection: of the images that show a class, the share in which the prediction reaches a "
-        "Dice of 0.1." + SURFACE,
+        "found, be it in one of several trainings, has none. Detection: of the images that show a class, the share in "
+        "which the prediction reaches a Dice of 0.1." + SURFACE,
     ),
     "leakage": (
         "Leakage: what training knew of the test set",
@@ -65,7 +68,8 @@ NOTES = {
     "intervals": (
         "95% intervals of Table 2",
         "Student's t over the test patients, with the jackknife's standard error, on the logit scale (ASD: logarithm); "
-        "none for fewer than 6 patients. As reported: Table 2's cells. Yardstick: as in the ladder, so that "
+        "none for fewer than 6 patients. As reported: as Table 2, but over the patients of all folds and seeds "
+        "together, where Table 2 has the mean of trainings. Yardstick: as in the ladder, so that "
         "experiments can be compared. For a split of slices the patients are no sample of "
         "new patients, so its interval says nothing about them." + SURFACE,
     ),
@@ -83,7 +87,8 @@ NOTES = {
         "Reported: as each experiment measures itself (Table 2). The other columns measure all of them by one "
         "yardstick: hard Dice and ASD a slice in mm on the source grid against exact labels, all slices of the test "
         "volumes (of a split of slices: its test slices), mean over patients. So a row differs from the one above by "
-        "its step alone, unless `test slices` says that it was tested on others: then part of the change is theirs."
+        "its step alone, unless `test slices` says that it was tested on others: then part of the change is theirs. "
+        "ASD leaves out the slices in which a class is missed (`missed`, as in Table 2): with more of them it can fall."
         + SURFACE,
     ),
     "rivals": (
@@ -107,7 +112,8 @@ NOTES = {
         "Mean difference over the patients that both were tested on, with a 95% interval (Student's t; none for fewer "
         "than 6 patients), and Wilcoxon's signed-rank test, its p corrected for the number of tests in this table "
         "(Holm); the verdict is by that, below 0.05. By the ladder's yardstick: "
-        "dice pooled over a patient's slices, asd in mm, only of slices that both were tested on. An experiment with a "
+        "dice pooled over a patient's slices, asd in mm, only of slices that both were tested on, asd only of those in "
+        "which neither misses the class. An experiment with a "
         "split of slices had these patients in training." + SURFACE,
     ),
     "subgroups": (
@@ -147,6 +153,7 @@ NOTES = {
     "cross_sequence": (
         "Across sequences",
         "Dice pooled over all test slices, on the grid of the experiment's evaluation; the mean over folds and seeds. "
-        "Where the two sequences differ, the network never saw a series of that kind, nor any of these patients.",
+        "Where the two sequences differ, the network never saw a series of that kind (trained on all: it did), "
+        "nor any of these patients.",
     ),
 }

@@ -39,10 +39,13 @@ def rivals(
     yardstick = intervals[(intervals["measured"] == "yardstick") & (intervals["metric"] == "dice")]
     paired = ablation[(ablation["metric"] == "dice") & (ablation["class"] == "mean")]
     compared = {(row["sequence"], row["experiment"]): row for row in paired.to_dict("records")}
+    has = yardstick[yardstick["value"].notna()]
+    known = set(zip(has["sequence"], has["class"], strict=True))  # a dataset may lack a class
     rows = []
     for (sequence, experiment), part in yardstick.groupby(["sequence", "experiment"], sort=False):
         dice = part.set_index("class")["value"].astype(float)
-        row: Row = {"sequence": sequence, "experiment": experiment, "Dice": dice[list(FOREGROUND)].mean(skipna=False)}
+        there = [name for name in FOREGROUND if (sequence, name) in known]
+        row: Row = {"sequence": sequence, "experiment": experiment, "Dice": dice[there].mean(skipna=False)}
         row |= {name: dice[name] for name in FOREGROUND} | {"patients": int(part["patients"].max())}
         said = f"this run{_share(settings[str(experiment)])}"
         difference: Mapping[Any, Any] = compared.get((sequence, experiment), {})
@@ -106,7 +109,7 @@ MEASURED = {
 
 def run_cost(run: Mapping[str, Any], results: Path, volumes: int) -> Row:
     """A row of `cost` of one run: its fields, and `trained`, the experiment whose network it uses; volumes: how many
-    were predicted. results: the folder in which what was measured is looked for."""
+    were predicted whole, none in a split of slices. results: the folder in which what was measured is looked for."""
     seconds, memory = {}, {}
     for part, patterns in MEASURED.items():
         for path in (results / "benchmarks" / f"{pattern.format(**run)}.tsv" for pattern in patterns):
@@ -117,5 +120,5 @@ def run_cost(run: Mapping[str, Any], results: Path, volumes: int) -> Row:
     about = files.read_json(results / folder) if (results / folder).is_file() else {}
     row: Row = {"sequence": run["sequence"], "experiment": run["experiment"], "device": about.get("device")}
     row |= {"parameters": about.get("parameters"), "minutes a training": seconds.get("train", float("nan")) / 60}
-    row |= {"seconds a volume": seconds.get("predict", float("nan")) / volumes}
+    row |= {"seconds a volume": seconds.get("predict", float("nan")) / volumes if volumes else float("nan")}
     return {**row, "peak memory, MB": memory.get("predict")}

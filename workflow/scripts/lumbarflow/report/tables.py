@@ -46,7 +46,7 @@ def table1(
                 "experiments": " ".join(experiments),
                 "labels": recipes["labels"],
                 "images extracted": len(frame),
-                "images with 4 classes": len(before),
+                "images with enough classes": len(before),
                 "images kept": int(kept.sum()),
                 "ratio before": ratios[0],
                 "ratio after": ratios[1],
@@ -68,7 +68,7 @@ def table1(
             }
         )
     frame = pd.DataFrame(rows)
-    count = ["images extracted", "images with 4 classes", "images kept"]
+    count = ["images extracted", "images with enough classes", "images kept"]
     totals = frame.groupby("experiments", sort=False)[count].sum(min_count=1).reset_index()
     return pd.concat([frame, totals.assign(sequence="total")])
 
@@ -184,6 +184,15 @@ def unit_of(metric: str, how: str | Settings) -> str:
     return "px" if how["grid"] == "network" else "mm"
 
 
+def mean_of_classes(rows: pd.DataFrame) -> dict[str, float]:
+    """Mean `dice` and `asd` of rows, one per class, over the classes that the images show or the prediction invents, so
+    that have a Dice. No mean ASD where one of them has none, since it was never found: a mean over the others is
+    another quantity."""
+    hard = rows["dice pooled"] if "dice pooled" in rows and rows["dice pooled"].notna().any() else rows["dice"]
+    there = rows[hard.notna()]  # the release's soft Dice is 1 where nothing is
+    return {"dice": float(there["dice"].mean()), "asd": float(there["asd"].mean(skipna=False))}
+
+
 MEAN = "mean"  # over the classes, background included
 
 
@@ -226,16 +235,18 @@ def table2(runs: Iterable[Run], published: pd.DataFrame) -> pd.DataFrame:
     """Table 2: sequence x class x seven metrics for each experiment, the paper's rows first; then means of classes.
 
     runs: [(experiment, sequence, evaluation settings, metrics, stack)]. Where an experiment has several folds or
-    seeds, its rows are their means, and columns `sd` hold the standard deviations; images, patients, missed and absent
-    are of all of them together, an image or patient once.
+    seeds, its rows are their means (no ASD where one of them never found the class), and columns `sd` hold the standard
+    deviations; images, patients, missed and absent are of all of them together, an image or patient once.
     """
     printed = published.assign(experiment="paper", how="as printed").to_dict("records")
     of_sequence = {row["sequence"]: [r for r in printed if r["sequence"] == row["sequence"]] for row in printed}
     runs = list(runs)
     frame = pd.DataFrame([row for run in runs for row in _class_rows(*run)])
     keys = ["sequence", "class", "experiment", "how"]
+    frame["never found"] = frame["asd"].isna() & (frame["missed"] > 0)
     grouped = frame.groupby(keys, sort=False)
     ours = grouped.agg("mean").assign(trainings=grouped.size()).reset_index()
+    ours.loc[ours["never found"] > 0, "asd"] = np.nan  # in one of the trainings: the others' mean is another quantity
     several = int(ours["trainings"].max()) > 1
     together = {key: _counted(runs, *key) for key in {(run[0], run[1]) for run in runs}}
     of_row = [together[key] for key in zip(ours["experiment"], ours["sequence"], strict=True)]
@@ -313,7 +324,7 @@ def leakage(
             part = frame[(frame["experiment"] == experiment) & (frame["sequence"] == sequence)].set_index("class")
             row |= {f"{name}: {k}": part.loc[k, "dice pooled"] for k in FOREGROUND}
             row[f"{name}: macro Dice"] = part.loc[list(FOREGROUND), "dice pooled"].mean()
-            row[f"{name}: ASD, px"] = part.loc[list(FOREGROUND), "asd"].mean()
+            row[f"{name}: ASD, px"] = mean_of_classes(part.loc[list(FOREGROUND)])["asd"]
         row |= {"test images": part["images"].iloc[0], "test patients": part["patients"].iloc[0]}
         rows.append({**row, "measured": part["how"].iloc[0]})
     return pd.DataFrame(rows)
