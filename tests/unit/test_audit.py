@@ -104,6 +104,9 @@ def test_masks_of_real_patients(real_data):
         ((0.5, 0.5, 4.0), (60, 50, 15), ["coronal, not sagittal"]),
         ((3.0, 3.0, 3.0), (117, 20, 91), ["axial, not sagittal"]),
         ((1.0, 1.0, 1.0), (38, 201, 257), []),
+        ((0.9, 1.0, 1.0), (64, 256, 256), []),  # a flat stack of slices that are thinner than their pixels
+        ((0.9, 0.9, 1.0), (80, 280, 256), []),
+        ((0.5, 1.0, 1.0), (100, 256, 256), ["axial, not sagittal"]),
     ],
 )
 def test_slices_that_are_not_sagittal_are_said(spacing, shape, plane):

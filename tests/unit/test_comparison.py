@@ -199,6 +199,10 @@ def test_who_misses_more_is_not_nearer():
     assert (table.loc["asd", "difference"] == 0).all()
     assert table.loc[("asd", "ivd"), "patients"] == 8
     assert table.loc[("dice", "ivd"), "difference"] < -0.1
+    # one of two seeds misses them
+    seeds = [*runs, ("less", "t1", SOUND, base)]
+    table = comparison.ablation(seeds, "base", splits).set_index(["metric", "class"])
+    assert table.loc["asd", "difference"].abs().max() < 1e-12
     reported = tables.table2([(*run, None) for run in runs], published.read("table2"))
     ladder = comparison.ladder(runs, ["base", "less"], {"base": {}, "less": {}}, reported)
     ladder = ladder[ladder["class"] == "ivd"].set_index("experiment")
@@ -370,7 +374,10 @@ def test_names_stay_text(tmp_path):
 
 def test_a_class_that_was_never_found_leaves_no_mean_distance():
     """Else missing a class would be rewarded: its distance, the worst of all, is unknown."""
-    rows = [{"dice": 0.9, "asd": 1.0, "missed": 0, "absent": 0}, {"dice": 0.0, "asd": np.nan, "missed": 7, "absent": 0}]
+    rows = [
+        {"dice": 0.9, "asd": 1.0, "missed": 0, "absent": 0, "detection": 1.0},
+        {"dice": 0.0, "asd": np.nan, "missed": 7, "absent": 0, "detection": 0.0},
+    ]
     mean = tables._mean_of_classes(rows)
     assert np.isnan(mean["asd"])
     assert mean["dice"] == pytest.approx(0.45)
@@ -379,6 +386,9 @@ def test_a_class_that_was_never_found_leaves_no_mean_distance():
     table = tables.table2(lost, published.read("table2")).set_index(["experiment", "class"]).loc["a"]
     assert np.isnan(table.loc["ivd", "asd"])
     assert np.isnan(table.loc["mean", "asd"])
+    assert np.isnan(table.loc["ivd", "asd sd"])
     assert np.isfinite(table.loc["vertebrae", "asd"])
     absent = [rows[0], {**rows[1], "dice": np.nan, "missed": 0, "absent": 7}]  # a class that the scheme lacks
     assert tables._mean_of_classes(absent)["asd"] == 1.0
+    invented = [rows[0], {**rows[1], "missed": 1, "absent": 6, "detection": np.nan}]  # in one image, of no truth
+    assert tables._mean_of_classes(invented)["asd"] == 1.0

@@ -76,6 +76,16 @@ def test_no_single_offset_is_better_than_the_chosen(seed):
             assert mean_dice(said.decided({**found, name: found[name] + step})[0], truth) <= best + 1e-12
 
 
+def test_a_class_that_truth_lacks_moves_no_other():
+    """Nor is it worth anything to lose the last pixel that was taken for it."""
+    truth = np.repeat(np.arange(3, dtype=np.uint8), 64)[None].reshape(1, 12, 16)
+    p = np.full((*truth.shape, 4), 0.02, np.float32)
+    np.put_along_axis(p, truth[..., None].astype(np.intp), 0.94, -1)
+    p[0, 0, 0] = (0.2, 0.1, 0.1, 0.6)
+    found = decision.choose_offsets([Opinion.of(p, truth, SPACING, "1")])
+    assert (found["vertebrae"], found["spinal_canal"]) == (0, 0)
+
+
 def test_certainty_is_left_alone():
     truth = draw(0)[1]
     sure = np.eye(4, dtype=np.float32)[truth]

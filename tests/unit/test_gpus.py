@@ -54,7 +54,7 @@ def test_each_training_has_its_own_and_a_killed_one_frees_it(hold, tmp_path, cap
     monkeypatch.setenv(gpus.CHOICE, "0,1")
     assert gpus.take(gpus.listed(), tmp_path) == one
     assert os.environ[gpus.CHOICE] == one
-    assert "waiting: every GPU (0, 1) is held by another training" in caplog.text
+    assert "waiting: every GPU (0, 1) is held by another job" in caplog.text
 
 
 def test_a_gpu_named_twice_is_for_two(hold):
@@ -63,11 +63,29 @@ def test_a_gpu_named_twice_is_for_two(hold):
 
 @pytest.mark.parametrize(
     ("chosen", "names"),
-    [("0,2", ["0", "2"]), ("GPU-8f, MIG-1", ["GPU-8f", "MIG-1"]), ("", []), ("-1", []), ("1,-1,2", ["1"])],
+    [
+        ("0,2", ["0", "2"]),
+        ("GPU-8f, MIG-1", ["GPU-8f", "MIG-1"]),
+        ("", []),
+        ("-1", []),
+        ("1,-1,2", ["1"]),
+        ("NoDevFiles", []),
+    ],
 )
 def test_what_a_cluster_gave_is_all_there_is(monkeypatch, chosen, names):
     monkeypatch.setenv(gpus.CHOICE, chosen)
     assert gpus.listed() == names
+
+
+def test_of_parts_and_of_a_cluster_that_calls_each_gpu_0(tmp_path, monkeypatch):
+    assert gpus.take(["MIG-GPU-9f3a/1/0"], tmp_path) == "MIG-GPU-9f3a/1/0"
+    for physical in ("4", "6"):  # two jobs on two GPUs: neither waits
+        monkeypatch.setenv(gpus.PHYSICAL, physical)
+        monkeypatch.setattr(gpus.time, "sleep", lambda _: pytest.fail("waits"))
+        assert gpus.take(["0"], tmp_path) == "0"
+    assert len(gpus._held) == 3
+    gpus.free()
+    assert gpus.take(["0"], tmp_path) == "0"  # given back
 
 
 def test_otherwise_nvidia_smi_knows(monkeypatch, tmp_path):

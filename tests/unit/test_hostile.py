@@ -86,6 +86,8 @@ def test_a_header_that_two_readers_may_read_differently(tmp_path, line):
         ({"size": "2 3 5", "packed": PACKED}, zlib.compress(VOXELS), "claims 60 bytes of voxels, they unpack to 48"),
         ({"size": "2 3 3", "packed": PACKED}, zlib.compress(VOXELS), "claims 36 bytes of voxels, they unpack to 48"),
         ({"packed": PACKED}, zlib.compress(VOXELS)[:-1], r"cut short: CompressedDataSize is \d+, found \d+ bytes"),
+        ({"packed": "True\nCompressedDataSize = \u00b2"}, zlib.compress(VOXELS), "CompressedDataSize is "),
+        ({"packed": f"True\nCompressedDataSize = {'9' * 5000}"}, zlib.compress(VOXELS), "CompressedDataSize is 9"),
         ({"packed": "True"}, zlib.compress(VOXELS), r"cut short: CompressedDataSize is not there, found \d+ bytes"),
         ({"kind": "MET_STRING"}, VOXELS, "ElementType is 'MET_STRING', expected one of MET_UCHAR"),
         ({"kind": "MET_OTHER"}, VOXELS, "ElementType is 'MET_OTHER'"),

@@ -127,7 +127,7 @@ def test_what_dicom_studies_leave_open_is_said(tmp_path, caplog):
     rows = listing.list_series(tmp_path)
     assert [row["mask"] for row in rows] == ["", ""]
     assert {row["patient"] for row in rows} == {"P001"}
-    assert "2 series have no PatientID and are listed as one patient, P001" in caplog.text
+    assert "series without a PatientID: 2, listed as one patient, P001" in caplog.text
     assert re.search(r"P001_\d: has several masks \(.*reader1.dcm, .*reader2.dcm\)", caplog.text)
 
 

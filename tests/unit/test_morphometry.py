@@ -172,6 +172,10 @@ def test_signal():
     signals = {row["label"]: row["signal"] for row in morphometry.measure(labels, SPACING, image)[0]}
     assert signals[203] == pytest.approx(500 / 2000)
     assert signals[204] == pytest.approx(1500 / 2000)
+    padded = image.copy()
+    padded[:, :4] = -32768  # outside of the picture
+    again = {row["label"]: row["signal"] for row in morphometry.measure(labels, SPACING, padded)[0]}
+    assert again[203] == pytest.approx(signals[203])
     assert math.isnan(signals[3])
     assert math.isnan(signals[100])
 
@@ -202,6 +206,7 @@ def test_what_cannot_be_measured_says_why():
 
     bare = remarks(np.where(labels == 100, 0, labels))
     assert set(bare.values()) == {("not measured: no canal to tell its front by", True)}
+    assert list(bare) == [label for label in remarks(labels) if label != 100]  # from the lowest up all the same
     columns = np.flatnonzero((labels == 205).any((0, 1)))
     rows = np.flatnonzero((labels[:, :, : int(columns.mean())] == 5).any((0, 2)))
     found = remarks(labels[:, int(rows.mean()) :])
@@ -216,6 +221,10 @@ def test_what_cannot_be_measured_says_why():
     scattered = np.where(labels == 3, 0, labels)
     scattered[8, 80:84, -6:] = 3
     assert "front of the canal" in remarks(scattered)[3][0]
+    row = np.flatnonzero((labels == 3).any((0, 2))).mean()
+    scattered[scattered == 3] = 0
+    scattered[8, int(row) : int(row) + 4, -6:] = 3
+    assert list(remarks(scattered)) == list(remarks(labels))  # in its place, or all above it would be called another
     # crumbs have no end plates
     crumbs = np.where(labels == 202, 0, labels)
     crumbs[tuple(np.argwhere(labels == 202)[::17].T)] = 202

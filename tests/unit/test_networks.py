@@ -158,6 +158,8 @@ def test_deep_supervision_takes_the_mean_of_the_losses_of_the_heads():
     criterion = losses.make("cross_entropy", alpha=None)
     of_truth = np.take_along_axis(heads, truth[:, None, ..., None], -1)
     found = float(MeanOverHeads(criterion)(truth, heads))
+    plain = MeanOverHeads(lambda truth, p: criterion(truth, p))  # a function of the user's own
+    assert float(plain(truth, heads)) == pytest.approx(found)
     assert found == pytest.approx(-np.log(np.maximum(of_truth, 1e-7)).mean(), rel=1e-5)
     assert found > float(criterion(truth, model(images()))) + 0.001
 
@@ -254,6 +256,8 @@ def test_a_network_of_the_users_own_must_give_probabilities(monkeypatch):
     module.build = build
     monkeypatch.setitem(sys.modules, "mine_networks", module)
     networks.build("mine_networks:build", [32, 16], activation="softmax")
+    with pytest.raises(DataError, match=r"fails for the size \[32, 16, 3\] .*images are \[N, H, W, channels\]"):
+        networks.build("mine_networks:build", [32, 16], neighbours=1, activation="softmax")
     for activation in (None, "sigmoid", "relu"):
         with pytest.raises(DataError, match="expected probabilities, which sum to 1: end it by a softmax"):
             networks.build("mine_networks:build", [32, 16], activation=activation)

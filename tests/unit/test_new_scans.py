@@ -90,7 +90,11 @@ def test_links_are_followed_and_own_results_are_no_scans(image, tmp_path):
     sitk.WriteImage(image, str(result / "structures.mha"))
     for name in ("segmentation.json", "preview.png"):
         (result / name).write_bytes(b"{}")
-    assert list(find(tmp_path / "scans")) == ["b-2"]
+    (tmp_path / "scans/up").symlink_to(tmp_path)  # to what holds all this
+    (tmp_path / "scans/a").symlink_to(tmp_path / "scans/z")
+    (tmp_path / "scans/z").mkdir()
+    sitk.WriteImage(image, str(tmp_path / "scans/z/1.mha"))
+    assert list(find(tmp_path / "scans")) == ["b-2", "z-1"]
 
 
 def test_a_series_below_another(image, tmp_path):
@@ -114,7 +118,8 @@ def test_a_sheet(image, tmp_path):
         ("volume,image\na/b,a.mha\n", "'a/b'; use letters"),
         ("volume,image\n", "lists no scans"),
         ("volume,path\nanna,a.mha\n", "image"),
-        ('volume,image,note\nanna,a.mha,"moved\nbert,a.mha,\n', "is not sound CSV .unexpected end of data"),
+        ("volume,image\nanna,a.mha\nAnna,a.mha\n", "line 3: volume Anna is listed twice .capitals"),
+        ('volume,image,note\nanna,a.mha,"moved\nbert,a.mha,\n', "is not sound CSV .in line 2 a quote begins that"),
     ):
         sheet.write_text(text)
         with pytest.raises(DataError, match=words):
@@ -125,6 +130,18 @@ def test_what_cannot_be_named(image, tmp_path):
     with pytest.raises(DataError, match=r"nowhere: no such file or folder"):
         find(tmp_path / "nowhere")
     with pytest.raises(DataError, match="holds no scans"):
+        find(tmp_path)
+    sitk.WriteImage(image, str(tmp_path / "long.mha"))
+    long = tmp_path.joinpath(*["x" * 100] * 3)
+    long.mkdir(parents=True)
+    (tmp_path / "long.mha").rename(long / "1.mha")
+    (name,) = find(tmp_path)
+    assert len(name) < 200
+    assert name.startswith("x" * 100 + "-x")
+    shutil.rmtree(long.parents[1])
+    for name in ("Ab.mha", "aB.mha"):
+        sitk.WriteImage(image, str(tmp_path / name))
+    with pytest.raises(DataError, match="capitals do not count"):
         find(tmp_path)
     for name in ("a b.mha", "a(b).mha"):
         sitk.WriteImage(image, str(tmp_path / name))

@@ -126,7 +126,7 @@ def test_what_an_experiment_of_predictions_may_say(change, words):
         settings.load(config, ROOT / "workflow/schemas")
 
 
-def test_a_split_is_taken_from_any_experiment_and_nothing_else():
+def test_a_split_is_taken_from_any_experiment():
     """From one that chooses on its test set, one with a network of the user's own, and one of predictions."""
     experiments = {
         "leaky": {"base": "released", "split": {"kind": "patient", "n_folds": 6}},
@@ -150,11 +150,16 @@ def test_a_split_is_taken_from_any_experiment_and_nothing_else():
 def test_nnunet_needs_the_validation_patients_of_its_split():
     program = {"configuration": "2d", "epochs": 1, "iterations": 1, "batch_size": 0}
     rival = {"split_of": "sound", "nnunet": program}
-    experiments = {"sound": {"split": {"validation": "none"}}, "rival": rival}
+    leaky = {"base": "released", "split": {"kind": "patient", "n_folds": 6}}
+    experiments = {"sound": {"split": {"validation": "none"}}, "rival": rival, "leaky": leaky}
     config = settings.with_defaults({"experiments": experiments}, ROOT / "config/config.yaml")
     config["run"] = ["sound", "rival"]
     with pytest.raises(DataError, match=r"rival\.split\.validation: nnU-Net needs validation patients; let split_of"):
         settings.load(config, ROOT / "workflow/schemas")
+    config["experiments"]["rival"] = {**rival, "split_of": "leaky"}
+    with pytest.raises(DataError, match=r"rival\.split\.validation: nnU-Net needs validation patients"):
+        settings.load(config, ROOT / "workflow/schemas")
+    config["experiments"]["rival"] = rival
     config["experiments"]["sound"]["split"]["validation"] = "own"
     settings.load(config, ROOT / "workflow/schemas")
 

@@ -153,6 +153,8 @@ def test_an_ensemble_too_large_for_memory_is_said_with_the_numbers(scan, monkeyp
     assert limits.available() == 9999999 * 1024
     (tmp_path / "memory.max").write_text("5000\n")
     assert limits.available() == 4000
+    (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 700\nactive_file 200\n")
+    assert limits.available() == 4700  # files in memory that nobody needs
 
 
 def test_a_scan_without_picture(scan):

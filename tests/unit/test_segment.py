@@ -88,6 +88,9 @@ def test_dicom_in_dicom_seg_out(truth, tmp_path, caplog, recwarn):
         header.AccessionNumber, header.OtherPatientNames, header.StudyID = "SECRET1", "SECRET2", "SECRET3"
         header.PatientComments, header.StudyDescription, header.ReferringPhysicianName = "SECRET4", "SECRET5", "SECRET6"
         header.ClinicalTrialSubjectID, header.InstitutionName = "SECRET7", "SECRET8"
+        header.Manufacturer, header.StationName, header.SoftwareVersions = "SIEMENS", "SECRET9", "lumbarflow 1"
+        header.LossyImageCompression, header.LossyImageCompressionRatio = "01", "10"
+        header.LossyImageCompressionMethod = "ISO_10918_1"
         header.save_as(file)
     scan = Scan(str(tmp_path / "scan"))
     result = segment.segment(scan, [MODEL])
@@ -106,7 +109,8 @@ def test_dicom_in_dicom_seg_out(truth, tmp_path, caplog, recwarn):
     assert (named.PatientName, named.ContentDate) == ("Doe", "20200102")
     assert "SECRET" in str(named)
     assert not re.search("Doe|SECRET", str(anonymous))
-    assert anonymous.StudyDate == "20200102"
+    assert (anonymous.StudyDate, anonymous.LossyImageCompressionRatio) == ("20200102", 10)
+    assert anonymous.SoftwareVersions == "lumbarflow 1"  # ours, though the scanner's is the same
     np.testing.assert_array_equal(volumes.read(paths[2]).array, result.labels)
     assert "19700101" not in str(anonymous)
     called = {each.SegmentNumber: each.SegmentLabel for each in named.SegmentSequence}
@@ -117,7 +121,7 @@ def test_dicom_in_dicom_seg_out(truth, tmp_path, caplog, recwarn):
     header.save_as(file)
     (tmp_path / "four").mkdir()
     segment.write(tmp_path / "four", "anna", scan, result, segment.Options(), "lumbarflow 1")
-    assert "its headers are refused (ValueError" in caplog.text
+    assert "its headers are refused (ValueError: they hold a date, a name or a number" in caplog.text
     assert not re.search("Doe|1970|SECRET", caplog.text + "".join(str(each.message) for each in recwarn))
     assert (tmp_path / "four" / "structures.mha").is_file() or (tmp_path / "four" / "structures.nii.gz").is_file()
 
@@ -154,6 +158,17 @@ def test_measurements_and_report(truth, tmp_path):
     assert page.count("data:image/png") == 2
 
 
+def test_a_text_that_looks_like_a_formula_is_drawn_as_it_is(truth, tmp_path):
+    image, _, grid = truth
+    writing.write(tmp_path / "a.mha", image, grid)
+    scan = Scan(str(tmp_path / "a.mha"), sequence="T2 $C_2$ / $C_$")
+    result = segment.segment(scan, [MODEL])
+    assert any("$C_$" in flag.reason for flag in result.flags)
+    (tmp_path / "out").mkdir()
+    segment.write(tmp_path / "out", "a", scan, result, segment.Options(), "lumbarflow 1")
+    assert (tmp_path / "out/preview.png").is_file()
+
+
 def test_what_is_no_sagittal_scan(truth, tmp_path):
     image, _, _ = truth
     array = np.ascontiguousarray(image.transpose(1, 0, 2))
@@ -180,24 +195,34 @@ def command(truth, monkeypatch):
 
 def test_a_scan_fails_alone(truth, command, tmp_path, monkeypatch, capsys):
     image, _, grid = truth
-    for name in "abcd":
+    for name in "abcdef":
         writing.write(tmp_path / f"in/{name}.mha", image, grid)
-    know = segment.segment
+    know, write = segment.segment, segment.write
+    errors = {"a": OSError(5, "Input/output error", "a.mha"), "b": KeyError(3), "c": DataError("c: no picture")}
+    errors["e"] = MemoryError()
 
     def fail(scan, models):
-        errors = {"a": OSError(5, "Input/output error", scan.image), "b": KeyError(3), "c": DataError("c: no picture")}
         error = errors.get(Path(scan.image).stem)
         if error:
             raise error
         return know(scan, models)
 
+    def write_half(folder, name, *rest):
+        write(folder, name, *rest)
+        if name == "f":
+            raise ValueError("half done")
+
     monkeypatch.setattr(segment, "segment", fail)
+    monkeypatch.setattr(segment, "write", write_half)
     assert command(tmp_path / "in", "--out", tmp_path / "out") == 1
     said = capsys.readouterr().out
-    assert re.search(r"a: failed: \S*a\.mha: Input/output error\n", said)
+    assert re.search(r"e: failed: \S*e\.mha: the machine has not enough memory for it\n", said)
+    assert re.search(r"f: failed: \S*f\.mha: ValueError: half done; this is an error of the software", said)
+    assert [path.name for path in (tmp_path / "out/f").iterdir()] == ["segmentation.json"]
+    assert re.search(r"a: failed: a\.mha: Input/output error\n", said)
     assert re.search(r"b: failed: \S*b\.mha: KeyError: 3; this is an error of the software, please report it\n", said)
     assert "c: failed: c: no picture\n" in said
-    assert "4 scans, 3 failed" in said
+    assert "6 scans, 5 failed" in said
     assert (tmp_path / "out/d/structures.mha").is_file()
 
 
@@ -207,15 +232,17 @@ def test_files_of_others_are_not_replaced(truth, command, tmp_path, capsys):
     (tmp_path / "12_t2").mkdir()
     (tmp_path / "12_t2/original.dcm").write_bytes(b"x")
     assert command(tmp_path / "12_t2.mha", "--out", tmp_path) == 1
-    assert "12_t2: is no result of lumbarflow, and would be replaced; name another --out" in capsys.readouterr().err
+    assert "12_t2: would be replaced, but is no result of lumbarflow (it has no seg" in capsys.readouterr().err
     assert (tmp_path / "12_t2/original.dcm").is_file()
     (tmp_path / "out").mkdir()
-    (tmp_path / "out/summary.csv").write_text("mine\n")
-    assert command(tmp_path / "12_t2.mha", "--out", tmp_path / "out") == 1
-    assert "out: its summary.csv is not of lumbarflow" in capsys.readouterr().err
-    (tmp_path / "out/summary.csv").unlink()
-    for _ in range(2):  # its own results are replaced, or kept where nothing changed
+    for name in ("summary.csv", "gallery.html"):
+        (tmp_path / "out" / name).write_text("mine\n")
+        assert command(tmp_path / "12_t2.mha", "--out", tmp_path / "out") == 1
+        assert f"{name}: would be replaced, but is not of lumbarflow" in capsys.readouterr().err
+        (tmp_path / "out" / name).unlink()
+    for missing in ("gallery.html", "summary.csv"):  # its own results are replaced, or kept
         assert command(tmp_path / "12_t2.mha", "--out", tmp_path / "out") == 0
+        (tmp_path / "out" / missing).unlink()
 
 
 def test_names_of_levels():

@@ -41,6 +41,12 @@ def test_lines_are_those_of_the_file(tmp_path):
     assert table.lines == [3, 6]
 
 
+def test_loose_quotes_within_a_line_are_read(tmp_path):
+    table = read(tmp_path, 'a,b\n"x" ,2\n"L5" fused,"two\nlines"\n')
+    assert [row["b"] for row in table.rows] == ["2", "two\nlines"]
+    assert read(tmp_path, 'a,b\n5" thick,"x, y"\n').rows == [{"a": '5" thick', "b": "x, y"}]
+
+
 def test_other_encodings_are_read_and_said(tmp_path, caplog):
     assert read(tmp_path, "patient\nJürgen\n".encode("cp1252")).rows == [{"patient": "Jürgen"}]
     assert "is not UTF-8; read as Windows-1252" in caplog.text
@@ -59,6 +65,9 @@ def test_other_encodings_are_read_and_said(tmp_path, caplog):
         ("a,c\n", "has no column 'b'; expected a, b"),
         (b"a,b\n\x81,1\n", "is not text"),
         (b"a,b\n\0,1\n", "zero bytes"),
+        ('a,b\n1,2\n3,"open\n4,5\n', "in line 3 a quote begins that is not closed"),
+        ('a,b\n3,"open\n4,"x"\n', "in line 2 a quote begins that is not closed"),
+        ('a,b\n3,"open\n', "in line 2 a quote begins that is not closed"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path, content, message):

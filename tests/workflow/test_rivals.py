@@ -82,6 +82,7 @@ def test_they_are_scored_like_our_own(finished, tiny_config, tmp_path):
     assert list(costs) == ["sound", "flat", "told"]
     assert float(costs["sound"]["minutes a training"]) > 0
     assert float(costs["sound"]["parameters"]) > 1000
+    assert float(costs["sound"]["seconds a volume"]) > 0
     assert costs["told"]["seconds a volume"] == ""
 
 

@@ -32,7 +32,9 @@ def get_targets():
 
 try:
     settings.check_cut(sys.argv)
-    special = re.compile(r"(^|[_/])(download|sheet|segment|check_model|package|export_nnunet|train_on_everyone|results/models/)")
+    special = re.compile(
+        r"(^|[_/])(download|sheet|segment|check_model|package|export_nnunet|train_on_everyone|results/models/)"
+    )
     TARGETS = get_targets() if any(map(special.search, sys.argv)) else set()
     config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
     settings.check_container(config["container"], map(str, workflow.deployment_settings.deployment_method))

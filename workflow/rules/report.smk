@@ -383,7 +383,7 @@ rule provenance:
         runtime=grow(15),
     params:
         code=get_code("provenance"),
-        package=config["package"],  # the licence and authors of the archive
+        package=config["package"],  # the licence of the archive
     script:
         "../scripts/provenance.py"
 

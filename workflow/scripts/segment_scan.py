@@ -16,16 +16,15 @@ def main(snakemake):
     name, scan = snakemake.wildcards.scan, Scan(**snakemake.params.scan)
     with files.replacing_folder(snakemake.output[0]) as folder:
         try:
-            result = segment.attempt(scan, segment.load(snakemake.input.models, snakemake.params.modules))
+            models = segment.load(snakemake.input.models, snakemake.params.modules)
         except DataError as error:
-            result = str(error)
-        if isinstance(result, str):
-            logging.warning("failed: %s", result)
-            segment.write_failure(folder, name, result, software())
-            return
-        for flag in result.flags:
-            logging.warning("needs a look: %s", flag.reason)
-        segment.write(folder, name, scan, result, segment.Options(**snakemake.params.options), software())
+            failed, reasons = str(error), []
+            segment.write_failure(folder, name, failed, software())
+        else:
+            options = segment.Options(**snakemake.params.options)
+            failed, reasons = segment.segment_into(folder, name, scan, models, options, software())
+        for text in [f"failed: {failed}"] * bool(failed) + [f"needs a look: {reason}" for reason in reasons]:
+            logging.warning(text)
 
 
 run(main, globals().get("snakemake"))

@@ -24,6 +24,7 @@ LISTING = re.compile(r"(^|_)sheet$|(^|/)results/sheet\.csv$")
 # rules for new scans, or their outputs: they need no dataset
 SCANNING = re.compile(r"(^|_)(segment|check_model)$|(^|/)results/segmentations/")
 # rules that need the results of a run, but not its dataset
+PACKAGED = re.compile(r"(^|/)results/models/(?P<experiment>[^/]+)/(?P<sequence>[^/]+)\.zip$")
 PACKAGING = re.compile(r"(^|_)(package|package_model|train_on_everyone)$|(^|/)results/models/")
 PHANTOM = "results/phantom"  # the built-in dataset is made here, never in a folder of the user
 MANIFESTS = "results/manifests"
@@ -132,11 +133,17 @@ class Plan:
     def _check_packages(self, targets: Collection[str]) -> None:
         """Raise a DataError if there is nothing to pack, or for a training on everyone whose learning rate would wait
         for a validation."""
-        for target in {"package", "export_nnunet"} & set(targets):
-            if not self.packages:
+        for target in targets:
+            named = PACKAGED.search(target)
+            if (target in ("package", "export_nnunet") and not self.packages) or (
+                named and (named["experiment"], named["sequence"]) not in self.packages
+            ):
+                there = (
+                    ", ".join(f"{experiment}/{sequence}" for experiment, sequence in self.packages) or "there is none"
+                )
                 raise DataError(
-                    f"config.run: {target} is for experiments with a split by patients and networks of their own, and "
-                    f"there are none among {', '.join(self.experiments)}; add one, such as sound"
+                    f"{target}: is for networks of experiments with a split by patients ({there}); add one to "
+                    "config.run, such as sound"
                 )
         for name in dict.fromkeys(self.trains(experiment) for experiment, _ in self.packages):
             schedule = self.experiments[name]["training"]["schedule"]

@@ -66,13 +66,18 @@ def check(content: Any, schema: Mapping[str, Any], where: str = "config") -> Non
     meaning = error.schema.get("description", "")
     hints = [f"it is: {meaning}"] * bool(meaning)
     if error.validator == "type" and "string" in error.validator_value and not isinstance(error.instance, dict | list):
-        hints.append("put it in quotes" if error.instance is not None else 'for none write ""')
-        if len(error.absolute_path) == 1 and error.instance is not None:
+        hints += ["put it in quotes"] * (error.instance is not None)
+        if len(error.absolute_path) == 1 and where == "config" and error.instance is not None:
             hints.append(f"on the command line in two kinds: --config '{error.absolute_path[0]}=\"...\"'")
     if error.validator == "type" and isinstance(error.instance, str) and NUMBER.fullmatch(error.instance):
-        how = " and with a point before the e, as in 1.0e-3" if "e" in error.instance.lower() else ""
+        how = ", with a point and a sign, as in 1.0e-3" if "e" in error.instance.lower() else ""
+        how = how if error.validator_value == "number" else ", point or e, as in 20"
         hints.append(f"in a file write it without quotes{how}")
         hints.append("within brackets --config gives text: put this into a file and name it by --configfile")
+    if error.validator_value == "integer" and isinstance(error.instance, float) and error.instance.is_integer():
+        hints.append(f"write {error.instance:.0f}")
+    if error.validator == "type" and error.instance is None and key == "config.baseline":
+        hints.append('for none write ""')
     raise DataError("; ".join([f"{key}: {error.message}", *hints]))
 
 
@@ -193,7 +198,7 @@ def _named(config: Mapping[str, Any], experiment: Any, part: str) -> str:
         if isinstance(given, dict) and isinstance(given.get("name"), str):
             return str(given["name"])
         seen.add(experiment)
-        experiment = own.get("base") or own.get("split_of")
+        experiment = _parent(own)
     return ""
 
 
@@ -290,7 +295,11 @@ def _check_networks(key: str, settings: Mapping[str, Any], config: Mapping[str, 
         raise DataError(f"{key}: {other!r} is not run; add it to config.run, or set networks_of to an empty text")
     theirs = experiment(config, other)
     if theirs["networks_of"] or is_imported(theirs):
-        instead = f"{theirs['networks_of']!r}" if theirs["networks_of"] not in ("", other) else "one that trains"
+        instead = (
+            f"{theirs['networks_of']!r}"
+            if theirs["networks_of"] not in ("", other, key.split(".")[2])
+            else "one that trains"
+        )
         raise DataError(f"{key}: {other!r} trains no networks of its own; name {instead}")
 
     def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -383,7 +392,7 @@ def _check_split(key: str, settings: Mapping[str, Any], config: Mapping[str, Any
         )
     if split["validation"] == "none" and settings["training"]["schedule"] == "plateau":
         raise DataError(f"{key}.training.schedule: `plateau` needs validation, which split.validation: none leaves out")
-    if split["validation"] == "none" and "nnunet" in settings:
+    if split["validation"] != "own" and "nnunet" in settings:
         raise DataError(f"{key}.split.validation: nnU-Net needs validation patients; let split_of name another split")
     beyond = [fold for fold in settings["folds"] if fold >= split["n_folds"]]
     if beyond:

@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,39 +105,42 @@ def _segment(asked: argparse.Namespace) -> bool:
 def _check_ours(out: Path, names: Iterable[str]) -> None:
     """Raise DataError if results would replace files that this command did not write."""
     for folder in (out / name for name in names):
-        ours = folder.is_dir() and ((folder / dataset.REPORT).is_file() or not any(folder.iterdir()))
-        if folder.exists() and not ours:
-            raise DataError(f"{folder}: is no result of lumbarflow, and would be replaced; name another --out")
-    if (out / "summary.csv").exists() and not (out / "gallery.html").exists():
-        raise DataError(f"{out}: its summary.csv is not of lumbarflow, and would be replaced; name another --out")
+        held = [path.name for path in folder.iterdir()] if folder.is_dir() else [folder.name] * folder.exists()
+        if dataset.REPORT not in held and any(map(dataset.counts, held)):
+            raise DataError(
+                f"{folder}: would be replaced, but is no result of lumbarflow (it has no {dataset.REPORT}); "
+                "name another --out"
+            )
+    for path, mark in (
+        (out / "summary.csv", ",".join(summary.COLUMNS[:2])),
+        (out / "gallery.html", "<title>New scans"),
+    ):
+        if path.exists() and mark not in path.read_text(encoding="utf-8", errors="replace")[:500]:
+            raise DataError(f"{path}: would be replaced, but is not of lumbarflow; name another --out")
 
 
 def _segment_one(folder: Path, name: str, scan: Scan, models: Sequence[Model], options: Options) -> str:
     """Segment a scan, unless its folder holds the same result; returns what became of it."""
     from . import segment
 
-    try:
-        if _is_done(folder, {"software": software(), **segment.asked(scan, models, options)}):
-            return "done before"
-        result = segment.attempt(scan, models)
-    except OSError as error:
-        result = f"{error.filename}: {error.strerror}"
+    if _is_done(folder, lambda: {"software": software(), **segment.asked(scan, models, options)}):
+        return "done before"
     with files.replacing_folder(folder) as temporary:
-        if isinstance(result, str):
-            segment.write_failure(temporary, name, result, software())
-            return f"failed: {result}"
-        segment.write(temporary, name, scan, result, options, software())
-        reasons = "; ".join(flag.reason for flag in result.flags)
-        return f"needs a look: {reasons}" if reasons else "done"
+        try:
+            failed, reasons = segment.segment_into(temporary, name, scan, models, options, software())
+        except MemoryError:
+            failed, reasons = f"{scan.image}: the machine has not enough memory for it", []
+            segment.write_failure(temporary, name, failed, software())
+    return f"failed: {failed}" if failed else f"needs a look: {'; '.join(reasons)}" if reasons else "done"
 
 
-def _is_done(folder: Path, expected: Mapping[str, Any]) -> bool:
+def _is_done(folder: Path, expected: Callable[[], Mapping[str, Any]]) -> bool:
     """Whether a folder holds a finished result of the same scan, models, options and software."""
     try:
         report = files.read_json(folder / dataset.REPORT)
-    except (OSError, ValueError):
+        return isinstance(report, dict) and not report.get("failed") and expected().items() <= report.items()
+    except (OSError, ValueError):  # DataError too
         return False
-    return isinstance(report, dict) and not report.get("failed") and expected.items() <= report.items()
 
 
 if __name__ == "__main__":

@@ -98,17 +98,28 @@ def _flags(
         yield from flags.of_training(volume.spacing, volume.array.shape, found.grey, model.about["trained_on"])
 
 
-def attempt(scan: Scan, models: Sequence[Model]) -> Result | str:
-    """`segment`, or in one line why there is no result: a scan that fails does so alone."""
+def segment_into(
+    folder: Path, name: str, scan: Scan, models: Sequence[Model], options: Options, software: str
+) -> tuple[str, list[str]]:
+    """`segment` and `write` into an empty folder. Returns why it failed, in one line, or an empty text, and what needs
+    a look. A scan that fails does so alone: what is in the folder then says why. Raises MemoryError."""
     try:
-        return segment(scan, models)
+        result = segment(scan, models)
+        write(folder, name, scan, result, options, software)
+        return "", [flag.reason for flag in result.flags]
+    except MemoryError:
+        raise  # more memory may help
     except DataError as error:
-        return str(error)
+        failed = str(error)
     except OSError as error:
-        return f"{error.filename or scan.image}: {error.strerror or error}"
+        failed = f"{error.filename or scan.image}: {error.strerror or error}"
     except Exception as error:
         logging.getLogger(__name__).exception("%s", scan.image)
-        return f"{scan.image}: {type(error).__name__}: {error}; this is an error of the software, please report it"
+        failed = f"{scan.image}: {type(error).__name__}: {error}; this is an error of the software, please report it"
+    for path in folder.iterdir():
+        path.unlink()
+    write_failure(folder, name, failed, software)
+    return failed, []
 
 
 def write(folder: Path, name: str, scan: Scan, result: Result, options: Options, software: str) -> None:

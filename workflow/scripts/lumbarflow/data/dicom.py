@@ -44,7 +44,8 @@ GROUPS = {
 FAULTS: tuple[type[Exception], ...]
 FAULTS = (AttributeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, EOFError, OSError)
 FAULTS += (RuntimeError, MemoryError, InvalidDicomError, BytesLengthException, struct.error, zlib.error)
-SCREENSHOT = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture, and how its multi-frame kinds begin
+SCREENSHOT = "1.2.840.10008.5.1.4.1.1.7."  # Secondary Capture, and how its multi-frame kinds begin
+PLACES = ("ImagePositionPatient", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 @contextmanager
@@ -100,8 +101,8 @@ def index(files: Iterable[str | Path]) -> list[Series]:
         header = _header(file)
         if header is None or "Rows" not in header:
             continue
-        if str(header.get("SOPClassUID", "")).startswith(SCREENSHOT) and "ImagePositionPatient" not in header:
-            logging.getLogger(__name__).info("%s: left out: a screenshot (secondary capture) without a place", file)
+        if f"{header.get('SOPClassUID', '')}.".startswith(SCREENSHOT) and not any(key in header for key in PLACES):
+            logging.getLogger(__name__).warning("%s: left out: a screenshot (secondary capture) without a place", file)
             continue
         uid, count = str(header.get("SeriesInstanceUID", "")), count + 1
         try:

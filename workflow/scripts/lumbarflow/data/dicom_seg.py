@@ -22,6 +22,7 @@ ONE = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")  # what a
 # numbers, UIDs and dates of the study, by which archives sort
 PATIENT = 0x0010
 KEPT = ("CS", "DA", "IS", "TM", "UI", "US")
+OURS = ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions", "SeriesDescription")
 EMPTY = (  # must be there
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"),
     *("ReferringPhysicianName", "PositionReferenceIndicator"),
@@ -65,11 +66,12 @@ def write(
         _settle(made, sources[0], step, content, anonymous)
         made.save_as(written)
     except dicom.FAULTS as error:
-        kind = type(error).__name__  # its text may quote a birth date
+        # the text of an error may quote a birth date
+        lacking = error.name if isinstance(error, AttributeError) else None
+        what = f"they lack {lacking}" if lacking else "they hold a date, a name or a number that DICOM forbids"
         logging.getLogger(__name__).warning(
-            "%s: no DICOM segmentation: its headers are refused (%s: a date, a name or a number that DICOM forbids); "
-            "repair them, or use structures.nii.gz",
-            *(image, kind),
+            "%s: no DICOM segmentation: its headers are refused (%s: %s); repair them, or use structures.nii.gz",
+            *(image, type(error).__name__, what),
         )
         return False
     with replacing(path) as temporary:
@@ -131,9 +133,11 @@ def _settle(made: Any, source: Any, step: float, content: str, anonymous: bool) 
 
 def _anonymise(made: Any, source: Any) -> None:
     """Take out what may tell who the patient is."""
+    made.pop("ContributingEquipmentSequence", None)  # hospital, address, station
     for element in list(made):
         copied = element.tag in source and element.value == source[element.tag].value
-        if element.tag.group == PATIENT or (copied and element.VR not in KEPT):
+        needed = element.VR in KEPT or element.keyword in (*OURS, "LossyImageCompressionRatio")
+        if element.tag.group == PATIENT or (copied and not needed):
             del made[element.tag]
     for name in EMPTY:
         setattr(made, name, "")

@@ -174,7 +174,7 @@ def list_dicom(root: Path) -> list[Row]:
     log = logging.getLogger(__name__)
     if nameless:
         log.warning(
-            "%s: %d series have no PatientID and are listed as one patient, %s; give each patient a name in the sheet",
+            "%s: series without a PatientID: %d, listed as one patient, %s; give each patient a name in the sheet",
             *(root, nameless, patients[""]),
         )
     for row in rows.values():

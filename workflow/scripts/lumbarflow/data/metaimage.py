@@ -111,7 +111,7 @@ def _read_voxels(path: str, fields: Mapping[str, str], begins: int, wanted: int,
 def _unpacked(path: str, voxels: str, begins: int, wanted: int, claimed: str, surplus: bool) -> bytearray:
     """Unpack, but no more than the header claims."""
     found, unpacked = os.path.getsize(voxels) - begins, bytearray()
-    if not claimed.isdigit() or int(claimed) > found:
+    if not re.fullmatch("[0-9]{1,18}", claimed) or int(claimed) > found:
         raise damaged(path, f"cut short: CompressedDataSize is {claimed or 'not there'}, found {found} bytes")
     check_surplus(path, found - int(claimed), surplus)
     stream = zlib.decompressobj(wbits=47)  # zlib's or gzip's

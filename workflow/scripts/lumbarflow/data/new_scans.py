@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import DataError
+from ..files import sha256
 from . import tables
 from .dataset import EXTENSIONS, SIDECARS, VOLUME, parse_name, stem, volume_key, walk
 
 FILES = tuple(ending for ending in EXTENSIONS if ending != ".dcm")  # one of these holds a whole scan
+LONGEST = 150  # letters of a name, with which more than the folder is called
 PICTURE = ".png"  # one slice, if told how large its pixels are
 SHEETS = (".csv", ".tsv", ".txt")
 
@@ -50,11 +52,13 @@ def find(path: str | Path, spacing: Sequence[float] = ()) -> dict[str, Scan]:
         _check_told(path, spacing)
         return {_name(path, path.parent): _scan(path, spacing)}
     found: dict[str, Scan] = {}
+    called: dict[str, str] = {}
     for name, scan in _bids(path) if (path / "dataset_description.json").is_file() else _below(path, spacing):
-        if name in found:
+        same = called.setdefault(name.lower(), scan.image)
+        if same != scan.image or name in found:
             raise DataError(
-                f"{scan.image}: would be called {name!r}, as {found[name].image} is; rename one, or list both in a "
-                "sheet (columns volume, image)"
+                f"{scan.image}: would be called {name!r}, as {same} is (capitals do not count); rename one, or list "
+                "both in a sheet (columns volume, image)"
             )
         found[name] = scan
     if not found:
@@ -72,8 +76,8 @@ def _listed(path: Path, spacing: Sequence[float]) -> dict[str, Scan]:
         where, name = f"{path}, line {line}", row["volume"]
         if not VOLUME.fullmatch(name):
             raise DataError(f"{where}: volume is {name!r}; use letters, digits, `_` and `-`")
-        if name in found:
-            raise DataError(f"{where}: volume {name} is listed twice")
+        if name.lower() in map(str.lower, found):
+            raise DataError(f"{where}: volume {name} is listed twice (capitals do not count)")
         image = path.parent / row["image"]
         if not row["image"] or not image.exists():
             raise DataError(f"{where}: image {str(image)!r}: no such file or folder")
@@ -151,4 +155,4 @@ def _name(path: Path, root: Path) -> str:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", str(path.relative_to(root).with_name(_stem(path)))).strip("-_")
     if not name:
         raise DataError(f"{path}: has no letter or digit that a result could be named by; rename it")
-    return name
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode())[:8]}"

@@ -32,6 +32,7 @@ FIDELITY = (
 )
 SHIFTS = 6.0, 12.0  # mm: half and all of the way from a vertebra to its disc
 COARSER = 1.1  # how much coarser another axis must be, for slices not to be sagittal
+BETWEEN = 1.5  # but not in a stack that is flat from left to right, up to this
 FLATTER = 2  # or, in voxels with equal edges, how much shorter than from left to right the stack
 
 
@@ -81,6 +82,8 @@ def plane(image: "Volume") -> str:
     """How slices were taken: along the coarsest axis, or, if there is none, the one that is much the shortest."""
     sides, extent = np.array(image.spacing), np.array(image.spacing) * image.array.shape
     names = ("sagittal", "axial", "coronal")
+    if extent[0] * FLATTER <= extent[1:].min() and sides.max() < BETWEEN * sides[0]:
+        return names[0]  # a stack of thin slices
     if sides.max() > COARSER * sides[0]:
         return names[int(sides.argmax())]
     if sides[0] > COARSER * sides[1:].max():

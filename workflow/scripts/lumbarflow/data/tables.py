@@ -62,8 +62,16 @@ def read(path: str | Path, required: Sequence[str] = ()) -> Table:
 
 
 def _records(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """(line where it begins, cells) of each record that is not blank."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    """(line where it begins, cells) of each record that is not blank. Raises csv.Error for a quote that nothing closes,
+    since it would hide the lines below it."""
+    strict, begins = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
+    try:
+        for _ in strict:
+            begins = strict.line_num + 1
+    except csv.Error:
+        if strict.line_num > begins or text.count('"') % 2:
+            raise csv.Error(f"in line {begins} a quote begins that is not closed") from None
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     begins, found = 1, []
     for record in reader:
         cells = [cell.strip() for cell in record]

@@ -130,8 +130,9 @@ def choose(opinions: Iterable[Opinion], settings: Mapping[str, Any]) -> Decision
 
 
 def choose_offsets(opinions: Sequence[Opinion]) -> dict[str, float]:
-    """{foreground class: nats} with the best mean Dice of the foreground classes, each pooled over the volumes: one
-    class after the other until none moves. On a tie the smallest change. opinions: of patients outside the test set."""
+    """{foreground class: nats} with the best mean Dice of the foreground classes that truth has, each pooled over the
+    volumes: one class after the other until none moves. On a tie the smallest change. opinions: of patients outside the
+    test set."""
     classes = len(CLASSES)
     fixed = np.zeros((classes, classes), np.int64)  # [truth, prediction] of the pixels that no offset moves
     for each in opinions:
@@ -145,8 +146,8 @@ def choose_offsets(opinions: Sequence[Opinion]) -> dict[str, float]:
     def score(offsets: NDArray[np.floating]) -> float:
         decided = (logs + offsets.astype(np.float32)).argmax(-1)
         counts = fixed + np.bincount(truth * classes + decided, minlength=classes**2).reshape(classes, classes)
-        hits, both = np.diag(counts)[1:], (counts.sum(0) + counts.sum(1))[1:]
-        return float(np.mean(2 * hits[both > 0] / both[both > 0])) if both.any() else 0.0
+        hits, both, there = np.diag(counts)[1:], (counts.sum(0) + counts.sum(1))[1:], counts.sum(1)[1:] > 0
+        return float(np.mean(2 * hits[there] / both[there])) if there.any() else 0.0
 
     found, candidates = np.zeros(classes), np.arange(-REACH, REACH + STEP / 2, STEP)
     before = None

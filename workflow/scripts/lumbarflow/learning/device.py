@@ -49,6 +49,7 @@ def choose(wanted: str, threads: int) -> str:
             "nvidia-smi, or set device to auto or cpu"
         )
     if taken is not None and not found:
+        gpus.free()
         logging.getLogger(__name__).warning(
             "this machine has a GPU (%s), but %s sees none and trains on the CPU; the log says what it could not load; "
             "`make install ENV=cuda` installs TensorFlow with its libraries",

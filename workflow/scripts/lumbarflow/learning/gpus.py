@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO
 
 CHOICE = "CUDA_VISIBLE_DEVICES"
+NONE = ("-1", "NoDevFiles")  # what stands there for no GPU
+PHYSICAL = "SLURM_JOB_GPUS"  # SLURM gives each job its own GPUs, and may call them 0, 1, ... in each
 PAUSE = 5.0  # seconds between looks for a free GPU
 _held: list[IO[str]] = []  # open for as long as this process lives: its end, however it ends, frees the GPU
 
@@ -24,7 +26,8 @@ def listed() -> list[str]:
     chosen = os.environ.get(CHOICE)
     if chosen is not None:
         names = [name.strip() for name in chosen.split(",")]
-        return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
+        ends = [place for place, name in enumerate(names) if name in NONE]  # CUDA takes what stands before
+        return [name for name in names[: min(ends, default=None)] if name]
     try:
         asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -33,27 +36,36 @@ def listed() -> list[str]:
 
 
 def take(names: Sequence[str], folder: str | Path = "") -> str | None:
-    """Wait for a GPU that no other training on this machine holds, make it the only one that this process sees, and
+    """Wait for a GPU that no other job on this machine holds, make it the only one that this process sees, and
     hold it until the process ends; None if there are none. folder: of the locks, one for each user and GPU.
 
     Snakemake counts GPUs, but does not say which: two trainings would both take the first.
     """
     log = logging.getLogger(__name__)
     where = Path(folder or tempfile.gettempdir())
-    slots = [where / f"lumbarflow-{os.getuid()}-gpu-{n}-{names[:k].count(n)}.lock" for k, n in enumerate(names)]
+    physical = os.environ.get(PHYSICAL, "").split(",")
+    called = physical if len(physical) == len(names) else names
+    called = [name.replace("/", "-") for name in called]  # of a part of a GPU
+    slots = [where / f"lumbarflow-{os.getuid()}-gpu-{n}-{called[:k].count(n)}.lock" for k, n in enumerate(called)]
     said = False
     while slots:
         for name, slot in zip(names, slots, strict=True):
             if handle := _lock(slot):
                 _held.append(handle)
                 os.environ[CHOICE] = name
-                log.info("GPU %s of %s is this training's own", name, ", ".join(names))
+                log.info("GPU %s of %s is this job's own", name, ", ".join(names))
                 return name
         if not said:
-            log.warning("waiting: every GPU (%s) is held by another training; see %s", ", ".join(names), where)
+            log.warning("waiting: every GPU (%s) is held by another job; see %s", ", ".join(names), where)
             said = True
         time.sleep(PAUSE)
     return None
+
+
+def free() -> None:
+    """Give back what `take` took."""
+    while _held:
+        _held.pop().close()
 
 
 def _lock(path: Path) -> IO[str] | None:

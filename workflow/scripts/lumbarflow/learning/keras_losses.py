@@ -1,6 +1,6 @@
 """The paper's combined loss (section 4) and cross-entropy of class masks [N, H, W] and probabilities [N, H, W, C]."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -89,8 +89,8 @@ class CrossEntropy(keras.losses.Loss):
 class MeanOverHeads(keras.losses.Loss):
     """Deep supervision: the mean of a loss over the heads of probabilities [N, heads, H, W, C]."""
 
-    def __init__(self, loss: keras.losses.Loss) -> None:
-        super().__init__(name=loss.name)
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__(name=getattr(loss, "name", None) or getattr(loss, "__name__", "loss"))
         self.loss = loss
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

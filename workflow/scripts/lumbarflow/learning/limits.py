@@ -35,5 +35,8 @@ def available() -> int | None:
         found += [1024 * int(n) for n in re.findall(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.M)]
     limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
     if limit.is_file() and used.is_file() and limit.read_text().strip().isdecimal():
-        found.append(max(int(limit.read_text()) - int(used.read_text()), 0))
+        statistics = CGROUP / "memory.stat"
+        cached = re.findall(r"^inactive_file (\d+)$", statistics.read_text(), re.M) if statistics.is_file() else []
+        # files that the kernel keeps in memory as long as nobody needs it
+        found.append(max(int(limit.read_text()) - int(used.read_text()) + sum(map(int, cached)), 0))
     return min(found, default=None)

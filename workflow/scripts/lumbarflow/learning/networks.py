@@ -357,6 +357,13 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, neighbours: in
         model = NETWORKS.get(name)(size, classes, **options)
     except DataError as error:
         raise DataError(f"network.options of {name}: {error}") from None
+    except (TypeError, ValueError) as error:
+        if name in NETWORKS.variants or not neighbours:
+            raise
+        raise DataError(
+            f"network.name {name}: fails for the size {list(size)} ({str(error).splitlines()[0]}); with "
+            "network.neighbours its images are [N, H, W, channels]"
+        ) from None
     expected = ((None, *image_size, 2 * neighbours + 1), (None, *image_size, classes))
     found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
     if found != expected:

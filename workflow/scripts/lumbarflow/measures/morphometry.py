@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, spatial
 
 from .. import CLASSES
+from ..images.slices import padding
 from .structures import CANAL_LABEL, FIRST_DISC, canal_line
 
 COLUMNS = (
@@ -222,9 +223,9 @@ def measure(
         if CANAL_LABEL in voxels:
             why = "nothing of it lies in front of the canal, so one of the two is segmented wrongly"
         of[number]["remark"] = f"not measured: {why}"
-    measured = [part.label for part in parts]
-    others = [number for number in of if number not in measured]
-    rows = [of[number] for number in (*measured, *sorted(others, key=lambda number: (number == CANAL_LABEL, number)))]
+    heights = {number: -float(where[:, 1].mean()) * lengths[1] for number, where in voxels.items()}
+    heights |= {part.label: -part.centre[1] for part in parts}
+    rows = [of[number] for number in sorted(of, key=lambda number: (number == CANAL_LABEL, heights[number], number))]
     return rows, _column(rows, [part for part in parts if part.label < FIRST_DISC])
 
 
@@ -459,7 +460,8 @@ def _section(mask: Mask, canal: Canal, disc: Part) -> dict[str, float]:
 def _signals(
     discs: Sequence[Part], image: NDArray[Any], lengths: Vector, canal: Canal, of: dict[int, dict[str, Any]]
 ) -> None:
-    dark = np.percentile(image, 1)
+    outside = padding(image)
+    dark = np.percentile(image if outside is None else image[image != outside], 1)
     for disc in discs:
         near = canal.level(disc.centre, AROUND)
         if len(near):

@@ -69,7 +69,7 @@ def scanners(overview: str | Path | None, volumes: Sequence[str]) -> list[str]:
 def _tesla(strength: str) -> str:
     """1.5 T for 1.50; what is no number, as it stands."""
     try:
-        return f"{float(strength):g} T"
+        return f"{float(strength.replace(',', '.')):g} T"
     except ValueError:
         return strength
 

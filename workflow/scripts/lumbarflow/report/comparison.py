@@ -202,7 +202,7 @@ def patient_scores(
 
     Column `mean`: over the foreground classes, of Dice those that the patient has; of ASD none where a class lacks it.
     slices: (volume, index) of those to use; all if None. beside: metrics to compare with: the ASD of a class leaves out
-    the slices in which they miss it, or else the one that misses more would be measured on the easier ones.
+    the slices in which either misses it, or else the one that misses more would be measured on the easier ones.
     """
     dice, asd = {}, {}
     for name in FOREGROUND:
@@ -210,11 +210,9 @@ def patient_scores(
         if slices is not None:
             images = images[[key in slices for key in _keys(images)]]
         if beside is not None:
-            others = _measured(beside[name])
-            lost = set(_keys(others[others["missed"]]))
-            images = images.assign(
-                assd=images["assd"].mask(pd.Series([key in lost for key in _keys(images)], images.index))
-            )
+            sides = images, _measured(beside[name])
+            lost = {key for side in sides for key in _keys(side[side["missed"]])}  # by one of several seeds, too
+            images = images.assign(assd=images["assd"].mask(np.array([key in lost for key in _keys(images)], bool)))
         sums = {key: values[:, None] for key, values in patient_sums(images).items()}
         each = aggregate(sums, "pooled")  # every patient by itself
         patients = np.unique(images["patient"]).astype(str)  # in the order of patient_sums

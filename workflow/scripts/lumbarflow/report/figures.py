@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]  # [H, W], of a slice or its class mask
 Example = tuple[str, Picture, Picture, Picture]  # caption and three pictures of one size
 
-# different in hue and in lightness, for colour-blind readers and for print
+# different in hue for colour-blind readers; vertebrae and canal are of one lightness, so not for prints in grey
 COLOURS = {"vertebrae": "#E69F00", "spinal_canal": "#56B4E9", "ivd": "#AA3377"}
 DPI = 100  # of a PNG, which is for the screen and the report; SVG is for print
 GREYS, TINTS, STRONG = 33, 40, 12  # colours of a PNG: what noise hides costs three quarters of its bytes

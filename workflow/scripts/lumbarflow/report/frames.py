@@ -30,6 +30,6 @@ def key_of(overview: pd.DataFrame | None) -> str | None:
     found = [name for name in ("new_file_name", "volume") if overview is not None and name in overview]
     if overview is not None and not found:
         logging.getLogger(__name__).warning(
-            "The overview has no column new_file_name, so that nothing in it can be laid to a volume: left out here."
+            "The overview has no column new_file_name, so that nothing in it can be matched to a volume: left out here."
         )
     return found[0] if found else None

@@ -53,10 +53,12 @@ def draw(
         axis.set_title(heading, fontsize=9)
     axes[0].text(0.02, 0.98, "front", transform=axes[0].transAxes, va="top", color="white", fontsize=8)
     axes[1].text(0.02, 0.98, "R", transform=axes[1].transAxes, va="top", color="white", fontsize=8)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     said = [*flags[:SHOWN], *([f"and {len(flags) - SHOWN} more"] if len(flags) > SHOWN else [])]
     if said:
-        figure.supxlabel("Needs a look: " + "\n".join(said), fontsize=8, color="#B00020", ha="left", x=0.02)
+        figure.supxlabel(
+            "Needs a look: " + "\n".join(said), fontsize=8, color="#B00020", ha="left", x=0.02, parse_math=False
+        )
     return figure
 
 

@@ -188,8 +188,8 @@ def mean_of_classes(rows: pd.DataFrame) -> dict[str, float]:
     """Mean `dice` and `asd` of rows, one per class, over the classes that the images show or the prediction invents, so
     that have a Dice. No mean ASD where one of them has none, since it was never found: a mean over the others is
     another quantity."""
-    hard = rows["dice pooled"] if "dice pooled" in rows and rows["dice pooled"].notna().any() else rows["dice"]
-    there = rows[hard.notna()]  # the release's soft Dice is 1 where nothing is
+    printed = rows["how"] == "as printed" if "how" in rows else False
+    there = rows[rows["dice pooled"].notna() | printed]  # the release's soft Dice is 1 where nothing is
     return {"dice": float(there["dice"].mean()), "asd": float(there["asd"].mean(skipna=False))}
 
 
@@ -201,7 +201,7 @@ def _mean_of_classes(rows: Sequence[Mapping[Any, Any]]) -> Row:
     frame = pd.DataFrame(rows)
     means = frame[[name for name in (*METRICS, "dice pooled", "detection") if name in frame]].mean()
     counts = frame[[name for name in ("missed", "absent") if name in frame]].sum()
-    if "missed" in frame and (frame["asd"].isna() & (frame["missed"] > 0)).any():
+    if "missed" in frame and (frame["asd"].isna() & (frame["missed"] > 0) & frame["detection"].notna()).any():
         means["asd"] = float("nan")  # a class that was never found has no distance, and no mean may do without it
     return {**rows[0], "class": MEAN, **means, **counts}
 
@@ -243,7 +243,7 @@ def table2(runs: Iterable[Run], published: pd.DataFrame) -> pd.DataFrame:
     runs = list(runs)
     frame = pd.DataFrame([row for run in runs for row in _class_rows(*run)])
     keys = ["sequence", "class", "experiment", "how"]
-    frame["never found"] = frame["asd"].isna() & (frame["missed"] > 0)
+    frame["never found"] = frame["asd"].isna() & (frame["missed"] > 0) & frame["detection"].notna()
     grouped = frame.groupby(keys, sort=False)
     ours = grouped.agg("mean").assign(trainings=grouped.size()).reset_index()
     ours.loc[ours["never found"] > 0, "asd"] = np.nan  # in one of the trainings: the others' mean is another quantity
@@ -255,6 +255,7 @@ def table2(runs: Iterable[Run], published: pd.DataFrame) -> pd.DataFrame:
         ours[name] = grouped[name].sum().to_numpy()
     if several:
         spread = grouped[list(METRICS)].std().add_suffix(" sd").reset_index(drop=True)
+        spread.loc[ours["never found"] > 0, "asd sd"] = np.nan
         ours = pd.concat([ours, spread], axis=1)
     shown = [name for name in ours["sequence"].unique() if name in of_sequence]
     rows = [row for name in shown for row in (*of_sequence[name], _mean_of_classes(of_sequence[name]))]
