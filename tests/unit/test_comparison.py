@@ -390,5 +390,13 @@ def test_a_class_that_was_never_found_leaves_no_mean_distance():
     assert np.isfinite(table.loc["vertebrae", "asd"])
     absent = [rows[0], {**rows[1], "dice": np.nan, "missed": 0, "absent": 7}]  # a class that the scheme lacks
     assert tables._mean_of_classes(absent)["asd"] == 1.0
+    soft = [{**each, "dice pooled": dice} for each, dice in zip(absent, (0.9, np.nan), strict=True)]
+    soft[1]["dice"] = 1.0  # the release's soft Dice of a class that is nowhere
+    for found in (tables._mean_of_classes(soft), tables.mean_of_classes(pd.DataFrame(soft))):
+        assert (found["dice"], found["asd"]) == (0.9, 1.0)
     invented = [rows[0], {**rows[1], "missed": 1, "absent": 6, "detection": np.nan}]  # in one image, of no truth
     assert tables._mean_of_classes(invented)["asd"] == 1.0
+    hard = pd.DataFrame([{**each, "dice pooled": each["dice"]} for each in invented])
+    assert tables.mean_of_classes(hard) == {"dice": pytest.approx(0.45), "asd": 1.0}
+    printed = pd.DataFrame([{"how": "as printed", "dice": k / 10, "asd": k, "dice pooled": np.nan} for k in (1, 2)])
+    assert tables.mean_of_classes(printed.assign(detection=np.nan)) == {"dice": pytest.approx(0.15), "asd": 1.5}

@@ -42,6 +42,7 @@ def hold(tmp_path):
 def _restored(monkeypatch):
     monkeypatch.setattr(gpus, "_held", [])
     monkeypatch.delenv(gpus.CHOICE, raising=False)
+    monkeypatch.delenv(gpus.PHYSICAL, raising=False)
     monkeypatch.setattr(gpus, "PAUSE", 0.05)
 
 
@@ -78,12 +79,16 @@ def test_what_a_cluster_gave_is_all_there_is(monkeypatch, chosen, names):
 
 
 def test_of_parts_and_of_a_cluster_that_calls_each_gpu_0(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpus.time, "sleep", lambda _: pytest.fail("waits"))
     assert gpus.take(["MIG-GPU-9f3a/1/0"], tmp_path) == "MIG-GPU-9f3a/1/0"
-    for physical in ("4", "6"):  # two jobs on two GPUs: neither waits
+    (lock,) = tmp_path.iterdir()
+    assert lock.name.endswith("gpu-MIG-GPU-9f3a-1-0-0.lock")
+    for name in ("0", "1"):  # two jobs that were each given another one
+        assert gpus.take([name], tmp_path) == name
+    for physical in ("4", "6"):
         monkeypatch.setenv(gpus.PHYSICAL, physical)
-        monkeypatch.setattr(gpus.time, "sleep", lambda _: pytest.fail("waits"))
         assert gpus.take(["0"], tmp_path) == "0"
-    assert len(gpus._held) == 3
+    assert len(gpus._held) == 5
     gpus.free()
     assert gpus.take(["0"], tmp_path) == "0"  # given back
 

@@ -118,6 +118,10 @@ def test_what_dicom_studies_leave_open_is_said(tmp_path, caplog):
     header.SOPClassUID, header.SeriesInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.9"
     del header.ImagePositionPatient
     header.save_as(tmp_path / "b/screenshot.dcm")
+    header.SOPClassUID += ".2"
+    header.PerFrameFunctionalGroupsSequence = [pydicom.Dataset()]
+    header.save_as(tmp_path / "b/screenshots.dcm")
+    assert caplog.text == ""
     (tmp_path / "masks").mkdir()
     for reader in "12":  # two masks of one series
         header.Modality, header.SeriesInstanceUID, header.SOPClassUID = "SEG", f"1.2.{reader}", "1.2"
@@ -127,6 +131,7 @@ def test_what_dicom_studies_leave_open_is_said(tmp_path, caplog):
     rows = listing.list_series(tmp_path)
     assert [row["mask"] for row in rows] == ["", ""]
     assert {row["patient"] for row in rows} == {"P001"}
+    assert caplog.text.count("a screenshot (secondary capture) without a place") == 2
     assert "series without a PatientID: 2, listed as one patient, P001" in caplog.text
     assert re.search(r"P001_\d: has several masks \(.*reader1.dcm, .*reader2.dcm\)", caplog.text)
 

@@ -204,8 +204,11 @@ def test_a_training_on_everyone_has_no_validation_to_wait_for():
 
 @pytest.mark.parametrize("target", ["package", "export_nnunet", "results/models/released/t2.zip"])
 def test_there_is_something_to_pack(target):
-    with pytest.raises(DataError, match=rf"^{target}: is for networks of .* split by patients \(there is none\)"):
+    with pytest.raises(DataError, match=rf"^{target}: cannot be made: .* split by patients of none; name"):
         make({"run": ["released"]}, ["tables", target])
+    with pytest.raises(DataError, match="call it by itself"):
+        make({}, ["sheet", target])
+    make({"run": ["released", "sound"], "sequences": ["t2"]}, ["results/models/sound/t2.zip"])
 
 
 def test_a_result_that_is_of_another_file_is_told(tmp_path):

@@ -195,7 +195,7 @@ def command(truth, monkeypatch):
 
 def test_a_scan_fails_alone(truth, command, tmp_path, monkeypatch, capsys):
     image, _, grid = truth
-    for name in "abcdef":
+    for name in "abcdefg":
         writing.write(tmp_path / f"in/{name}.mha", image, grid)
     know, write = segment.segment, segment.write
     errors = {"a": OSError(5, "Input/output error", "a.mha"), "b": KeyError(3), "c": DataError("c: no picture")}
@@ -209,8 +209,8 @@ def test_a_scan_fails_alone(truth, command, tmp_path, monkeypatch, capsys):
 
     def write_half(folder, name, *rest):
         write(folder, name, *rest)
-        if name == "f":
-            raise ValueError("half done")
+        if name in "fg":
+            raise ValueError("half done") if name == "f" else MemoryError()
 
     monkeypatch.setattr(segment, "segment", fail)
     monkeypatch.setattr(segment, "write", write_half)
@@ -218,11 +218,16 @@ def test_a_scan_fails_alone(truth, command, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert re.search(r"e: failed: \S*e\.mha: the machine has not enough memory for it\n", said)
     assert re.search(r"f: failed: \S*f\.mha: ValueError: half done; this is an error of the software", said)
-    assert [path.name for path in (tmp_path / "out/f").iterdir()] == ["segmentation.json"]
+    for name in "fg":
+        assert [path.name for path in (tmp_path / "out" / name).iterdir()] == ["segmentation.json"]
+    monkeypatch.setattr(segment, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left", "x")))
+    assert command(tmp_path / "in/d.mha", "--out", tmp_path / "full") == 1
+    assert "lumbarflow: x: No space left" in capsys.readouterr().err  # no scan's fault: the command ends
+    assert not (tmp_path / "full/d").exists()
     assert re.search(r"a: failed: a\.mha: Input/output error\n", said)
     assert re.search(r"b: failed: \S*b\.mha: KeyError: 3; this is an error of the software, please report it\n", said)
     assert "c: failed: c: no picture\n" in said
-    assert "6 scans, 5 failed" in said
+    assert "7 scans, 6 failed" in said
     assert (tmp_path / "out/d/structures.mha").is_file()
 
 
@@ -230,16 +235,17 @@ def test_files_of_others_are_not_replaced(truth, command, tmp_path, capsys):
     image, _, grid = truth
     writing.write(tmp_path / "12_t2.mha", image, grid)
     (tmp_path / "12_t2").mkdir()
-    (tmp_path / "12_t2/original.dcm").write_bytes(b"x")
+    (tmp_path / "12_t2/landmarks.mrk.json").write_bytes(b"x")
     assert command(tmp_path / "12_t2.mha", "--out", tmp_path) == 1
     assert "12_t2: would be replaced, but is no result of lumbarflow (it has no seg" in capsys.readouterr().err
-    assert (tmp_path / "12_t2/original.dcm").is_file()
+    assert (tmp_path / "12_t2/landmarks.mrk.json").is_file()
     (tmp_path / "out").mkdir()
     for name in ("summary.csv", "gallery.html"):
         (tmp_path / "out" / name).write_text("mine\n")
         assert command(tmp_path / "12_t2.mha", "--out", tmp_path / "out") == 1
         assert f"{name}: would be replaced, but is not of lumbarflow" in capsys.readouterr().err
         (tmp_path / "out" / name).unlink()
+    assert command(tmp_path / "12_t2.mha", "--out", tmp_path / "out") == 0
     for missing in ("gallery.html", "summary.csv"):  # its own results are replaced, or kept
         assert command(tmp_path / "12_t2.mha", "--out", tmp_path / "out") == 0
         (tmp_path / "out" / missing).unlink()

@@ -44,6 +44,7 @@ def test_lines_are_those_of_the_file(tmp_path):
 def test_loose_quotes_within_a_line_are_read(tmp_path):
     table = read(tmp_path, 'a,b\n"x" ,2\n"L5" fused,"two\nlines"\n')
     assert [row["b"] for row in table.rows] == ["2", "two\nlines"]
+    assert read(tmp_path, 'a,b\n5" thick,"L5" fused\n').rows == [{"a": '5" thick', "b": "L5 fused"}]
     assert read(tmp_path, 'a,b\n5" thick,"x, y"\n').rows == [{"a": '5" thick', "b": "x, y"}]
 
 
@@ -68,6 +69,8 @@ def test_other_encodings_are_read_and_said(tmp_path, caplog):
         ('a,b\n1,2\n3,"open\n4,5\n', "in line 3 a quote begins that is not closed"),
         ('a,b\n3,"open\n4,"x"\n', "in line 2 a quote begins that is not closed"),
         ('a,b\n3,"open\n', "in line 2 a quote begins that is not closed"),
+        ('a,b\n"L5" fused,1\n2,"open\n3,4\n', "in line 3 a quote begins that is not closed"),
+        ('a,b\n"L5" f,0\n1,"moved\n2,"x"\n3,ok"\n', "in line 3 a quote begins that is not closed"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path, content, message):

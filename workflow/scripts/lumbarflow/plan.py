@@ -133,18 +133,21 @@ class Plan:
     def _check_packages(self, targets: Collection[str]) -> None:
         """Raise a DataError if there is nothing to pack, or for a training on everyone whose learning rate would wait
         for a validation."""
+        there = ", ".join(f"{experiment}/{sequence}" for experiment, sequence in self.packages) or "none"
         for target in targets:
             named = PACKAGED.search(target)
-            if (target in ("package", "export_nnunet") and not self.packages) or (
-                named and (named["experiment"], named["sequence"]) not in self.packages
-            ):
-                there = (
-                    ", ".join(f"{experiment}/{sequence}" for experiment, sequence in self.packages) or "there is none"
-                )
+            made = (named["experiment"], named["sequence"]) in self.packages if named else bool(self.packages)
+            if made or not (named or target in ("package", "export_nnunet")):
+                continue
+            if not self.volumes:
                 raise DataError(
-                    f"{target}: is for networks of experiments with a split by patients ({there}); add one to "
-                    "config.run, such as sound"
+                    f"{target}: cannot be made in one call with download, sheet, segment or check_model; call it by "
+                    "itself"
                 )
+            raise DataError(
+                f"{target}: cannot be made: config.run has networks with a split by patients of {there}; name one of "
+                "these, or add one to config.run, such as sound"
+            )
         for name in dict.fromkeys(self.trains(experiment) for experiment, _ in self.packages):
             schedule = self.experiments[name]["training"]["schedule"]
             if self.config["package"]["networks"] == "everyone" and schedule == "plateau":

@@ -69,14 +69,15 @@ def check(content: Any, schema: Mapping[str, Any], where: str = "config") -> Non
         hints += ["put it in quotes"] * (error.instance is not None)
         if len(error.absolute_path) == 1 and where == "config" and error.instance is not None:
             hints.append(f"on the command line in two kinds: --config '{error.absolute_path[0]}=\"...\"'")
-    if error.validator == "type" and isinstance(error.instance, str) and NUMBER.fullmatch(error.instance):
+    wants_number = error.validator == "type" and error.validator_value in ("number", "integer")
+    if wants_number and isinstance(error.instance, str) and NUMBER.fullmatch(error.instance):
         how = ", with a point and a sign, as in 1.0e-3" if "e" in error.instance.lower() else ""
         how = how if error.validator_value == "number" else ", point or e, as in 20"
         hints.append(f"in a file write it without quotes{how}")
         hints.append("within brackets --config gives text: put this into a file and name it by --configfile")
     if error.validator_value == "integer" and isinstance(error.instance, float) and error.instance.is_integer():
         hints.append(f"write {error.instance:.0f}")
-    if error.validator == "type" and error.instance is None and key == "config.baseline":
+    if error.validator_value == "string" and error.instance is None and not {"enum", "pattern"} & error.schema.keys():
         hints.append('for none write ""')
     raise DataError("; ".join([f"{key}: {error.message}", *hints]))
 

@@ -106,7 +106,7 @@ def _check_ours(out: Path, names: Iterable[str]) -> None:
     """Raise DataError if results would replace files that this command did not write."""
     for folder in (out / name for name in names):
         held = [path.name for path in folder.iterdir()] if folder.is_dir() else [folder.name] * folder.exists()
-        if dataset.REPORT not in held and any(map(dataset.counts, held)):
+        if dataset.REPORT not in held and {*held}.difference((*dataset.LITTER, ".DS_Store")):
             raise DataError(
                 f"{folder}: would be replaced, but is no result of lumbarflow (it has no {dataset.REPORT}); "
                 "name another --out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import time
@@ -23,6 +24,8 @@ from ..learning.scans import Model
 from ..measures import flags, morphometry, structures
 from ..report import preview
 from . import levels, viewer
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ def segment_into(
     folder: Path, name: str, scan: Scan, models: Sequence[Model], options: Options, software: str
 ) -> tuple[str, list[str]]:
     """`segment` and `write` into an empty folder. Returns why it failed, in one line, or an empty text, and what needs
-    a look. A scan that fails does so alone: what is in the folder then says why. Raises MemoryError."""
+    a look. A scan that fails does so alone: what is in the folder then says why. Raises MemoryError, and OSError of a
+    full disk."""
     try:
         result = segment(scan, models)
         write(folder, name, scan, result, options, software)
@@ -112,12 +116,12 @@ def segment_into(
     except DataError as error:
         failed = str(error)
     except OSError as error:
+        if error.errno in FULL:
+            raise
         failed = f"{error.filename or scan.image}: {error.strerror or error}"
     except Exception as error:
         logging.getLogger(__name__).exception("%s", scan.image)
         failed = f"{scan.image}: {type(error).__name__}: {error}; this is an error of the software, please report it"
-    for path in folder.iterdir():
-        path.unlink()
     write_failure(folder, name, failed, software)
     return failed, []
 
@@ -182,6 +186,8 @@ def asked(scan: Scan, models: Sequence[Model], options: Options) -> dict[str, An
 
 def write_failure(folder: Path, name: str, reason: str, software: str) -> None:
     """Write, in place of all else, why a scan has no result."""
+    for path in folder.iterdir():
+        path.unlink()
     files.write_json(folder / dataset.REPORT, {"scan": name, "software": software, "failed": reason})
 
 

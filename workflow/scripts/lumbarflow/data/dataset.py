@@ -87,16 +87,18 @@ def counts(name: str) -> bool:
 def walk(root: str | Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Folders at and below `root` with the sorted names in them, as os.walk gives them, links followed; without what
     systems leave behind, and without results of `segment`."""
-    seen, top = set(), os.path.realpath(root) + os.sep
+    seen, top = set(), os.path.join(os.path.realpath(root), "")
     for folder, below, names in os.walk(root, followlinks=True):
         place = os.path.realpath(folder)
         if place in seen or {REPORT, "preview.png"} <= set(names):
             below.clear()
             continue
         seen.add(place)
-        # links last, so that what lies here itself has its own name; none to what holds all this
+        # links last: what lies in a folder itself is called by it; none to what holds all this
         links = {name for name in below if os.path.islink(os.path.join(folder, name))}
-        outer = [name for name in links if top.startswith(os.path.realpath(os.path.join(folder, name)) + os.sep)]
+        outer = [
+            name for name in links if top.startswith(os.path.join(os.path.realpath(os.path.join(folder, name)), ""))
+        ]
         below[:] = sorted(filter(counts, {*below}.difference(outer)), key=lambda name: (name in links, name))
         yield Path(folder), below, sorted(filter(counts, names))
 

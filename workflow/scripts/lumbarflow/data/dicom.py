@@ -45,7 +45,6 @@ FAULTS: tuple[type[Exception], ...]
 FAULTS = (AttributeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, EOFError, OSError)
 FAULTS += (RuntimeError, MemoryError, InvalidDicomError, BytesLengthException, struct.error, zlib.error)
 SCREENSHOT = "1.2.840.10008.5.1.4.1.1.7."  # Secondary Capture, and how its multi-frame kinds begin
-PLACES = ("ImagePositionPatient", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 @contextmanager
@@ -101,7 +100,7 @@ def index(files: Iterable[str | Path]) -> list[Series]:
         header = _header(file)
         if header is None or "Rows" not in header:
             continue
-        if f"{header.get('SOPClassUID', '')}.".startswith(SCREENSHOT) and not any(key in header for key in PLACES):
+        if f"{header.get('SOPClassUID', '')}.".startswith(SCREENSHOT) and not _has_place(header):
             logging.getLogger(__name__).warning("%s: left out: a screenshot (secondary capture) without a place", file)
             continue
         uid, count = str(header.get("SeriesInstanceUID", "")), count + 1
@@ -119,6 +118,12 @@ def index(files: Iterable[str | Path]) -> list[Series]:
         each[0].frames = [frame for series in each for frame in series.frames]
         return each[:1]
     return each
+
+
+def _has_place(header: Any) -> bool:
+    """Whether a header says where its first slice lies."""
+    groups = [header.get(f"{whose}FunctionalGroupsSequence") or [] for whose in ("Shared", "PerFrame")]
+    return "ImagePositionPatient" in header or any("PlanePositionSequence" in each[0] for each in groups if each)
 
 
 def _header(file: str) -> Any:

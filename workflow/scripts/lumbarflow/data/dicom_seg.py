@@ -67,7 +67,8 @@ def write(
         made.save_as(written)
     except dicom.FAULTS as error:
         # the text of an error may quote a birth date
-        lacking = error.name if isinstance(error, AttributeError) else None
+        name = error.name if isinstance(error, AttributeError) else None
+        lacking = name if name and pydicom.datadict.tag_for_keyword(name) else None
         what = f"they lack {lacking}" if lacking else "they hold a date, a name or a number that DICOM forbids"
         logging.getLogger(__name__).warning(
             "%s: no DICOM segmentation: its headers are refused (%s: %s); repair them, or use structures.nii.gz",

@@ -64,21 +64,27 @@ def read(path: str | Path, required: Sequence[str] = ()) -> Table:
 def _records(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     """(line where it begins, cells) of each record that is not blank. Raises csv.Error for a quote that nothing closes,
     since it would hide the lines below it."""
-    strict, begins = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
-    try:
-        for _ in strict:
-            begins = strict.line_num + 1
-    except csv.Error:
-        if strict.line_num > begins or text.count('"') % 2:
-            raise csv.Error(f"in line {begins} a quote begins that is not closed") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    begins, found = 1, []
+    lines = list(io.StringIO(text, newline=""))
+    reader, begins, found = csv.reader(lines, delimiter=delimiter), 0, []
     for record in reader:
+        _check_quotes(lines[begins : reader.line_num], delimiter, begins + 1)
         cells = [cell.strip() for cell in record]
         if any(cells):
-            found.append((begins, cells))
-        begins = reader.line_num + 1
+            found.append((begins + 1, cells))
+        begins = reader.line_num
     return found
+
+
+def _check_quotes(lines: Sequence[str], delimiter: str, place: int) -> None:
+    """Raise csv.Error for a record of these lines, the first of which has the number `place`, whose quotes are loose
+    and reach over a line's end; within a line they do no harm."""
+    strict = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        list(strict)
+    except csv.Error as error:
+        odd = sum(line.count('"') for line in lines) % 2
+        if strict.line_num > 1 or (odd and (len(lines) > 1 or "end of data" in str(error))):
+            raise csv.Error(f"in line {place} a quote begins that is not closed") from None
 
 
 def _decoded(path: str | Path) -> str:

@@ -43,7 +43,7 @@ def take(names: Sequence[str], folder: str | Path = "") -> str | None:
     """
     log = logging.getLogger(__name__)
     where = Path(folder or tempfile.gettempdir())
-    physical = os.environ.get(PHYSICAL, "").split(",")
+    physical = [name for name in os.environ.get(PHYSICAL, "").split(",") if name]
     called = physical if len(physical) == len(names) else names
     called = [name.replace("/", "-") for name in called]  # of a part of a GPU
     slots = [where / f"lumbarflow-{os.getuid()}-gpu-{n}-{called[:k].count(n)}.lock" for k, n in enumerate(called)]

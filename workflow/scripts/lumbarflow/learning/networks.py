@@ -360,10 +360,11 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, neighbours: in
     except (TypeError, ValueError) as error:
         if name in NETWORKS.variants or not neighbours:
             raise
+        why = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"network.name {name}: fails for the size {list(size)} ({str(error).splitlines()[0]}); with "
-            "network.neighbours its images are [N, H, W, channels]"
-        ) from None
+            f"network.name {name}: fails for the size {list(size)} ({why}); with network.neighbours its images are "
+            "[N, H, W, channels]"
+        ) from error
     expected = ((None, *image_size, 2 * neighbours + 1), (None, *image_size, classes))
     found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
     if found != expected:

@@ -188,9 +188,10 @@ def mean_of_classes(rows: pd.DataFrame) -> dict[str, float]:
     """Mean `dice` and `asd` of rows, one per class, over the classes that the images show or the prediction invents, so
     that have a Dice. No mean ASD where one of them has none, since it was never found: a mean over the others is
     another quantity."""
-    printed = rows["how"] == "as printed" if "how" in rows else False
-    there = rows[rows["dice pooled"].notna() | printed]  # the release's soft Dice is 1 where nothing is
-    return {"dice": float(there["dice"].mean()), "asd": float(there["asd"].mean(skipna=False))}
+    printed = rows["how"] == "as printed" if "how" in rows else pd.Series(False, rows.index)
+    there = rows["dice pooled"].notna() | printed  # the release's soft Dice is 1 where nothing is
+    shown = there & (rows["detection"].notna() | printed)  # by the truth
+    return {"dice": float(rows["dice"][there].mean()), "asd": float(rows["asd"][shown].mean(skipna=False))}
 
 
 MEAN = "mean"  # over the classes, background included
@@ -199,6 +200,8 @@ MEAN = "mean"  # over the classes, background included
 def _mean_of_classes(rows: Sequence[Mapping[Any, Any]]) -> Row:
     """Mean IoU, average Dice, overall F1, ... of rows, one per class (paper section 3.3: over all four)."""
     frame = pd.DataFrame(rows)
+    if "dice pooled" in frame:
+        frame["dice"] = frame["dice"].where(frame["dice pooled"].notna())
     means = frame[[name for name in (*METRICS, "dice pooled", "detection") if name in frame]].mean()
     counts = frame[[name for name in ("missed", "absent") if name in frame]].sum()
     if "missed" in frame and (frame["asd"].isna() & (frame["missed"] > 0) & frame["detection"].notna()).any():
