@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import ROOT
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -163,42 +163,52 @@ EVALUATION = st.fixed_dictionaries(
         "aggregation": st.sampled_from(["pooled", "images", "patients"]),
         "tau": st.sampled_from([0.5, 1.0, 3]),
     }
+).map(
+    lambda each: (
+        each
+        | ({"dice": "hard", "surface": "slice"} if each["grid"] == "source" else {})
+        | ({"elements": "voxels"} if each["grid"] == "network" and each["surface"] == "stack" else {})
+    )
 )
-SPLIT = st.fixed_dictionaries(
-    {
-        "kind": st.sampled_from(["slice", "patient", "official"]),
-        "n_folds": st.integers(2, 6),
-        "validation": st.sampled_from(["own", "test"]),
-        "filter_test": st.booleans(),
-        "shuffle": st.sampled_from(["authors", "seeded"]),
-        "seed": st.integers(0, 3),
-    }
-)
+COMMON = {
+    "evaluation": EVALUATION,
+    "train_on": st.sampled_from(["each", "all"]),
+    "folds": st.sampled_from([[0], [1], [0, 1]]),
+    "seeds": st.sampled_from([[1], [1, 2]]),
+    "networks_of": st.sampled_from(["", "", "", "lut"]),
+}
+
+
+def split(kinds, validation):
+    return st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(kinds),
+            "n_folds": st.integers(3, 6),
+            "validation": st.sampled_from(validation),
+            "filter_test": st.booleans(),
+            "shuffle": st.sampled_from(["authors", "seeded"]),
+            "seed": st.integers(0, 3),
+        }
+    )
+
+
 OWN = st.fixed_dictionaries(
-    {
-        "base": st.sampled_from(["released", "sound", "lut"]),
-        "split": SPLIT,
-        "evaluation": EVALUATION,
-        "train_on": st.sampled_from(["each", "all"]),
-        "folds": st.sampled_from([[0], [1], [0, 1]]),
-        "seeds": st.sampled_from([[1], [1, 2]]),
-        "networks_of": st.sampled_from(["", "", "", "lut", "second"]),
-    }
-)
+    {"base": st.just("released"), "split": split(["slice", "patient", "official"], ["own", "test"]), **COMMON}
+) | st.fixed_dictionaries({"base": st.sampled_from(["sound", "lut"]), "split": split(["patient"], ["own"]), **COMMON})
 NAMED = ("TABLES", "COMPARISONS")
-NAMES = ["released", "disjoint", "patient", "lut", "honest", "sound", "first", "second"]
+NAMES = ["released", "disjoint", "patient", "lut", "honest", "sound"]
 CONFIG = st.fixed_dictionaries(
     {
-        "experiments": st.fixed_dictionaries({"first": OWN, "second": OWN}),
-        "run": st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True),
-        "ladder": st.lists(st.sampled_from(NAMES), max_size=5, unique=True),
+        "experiments": st.fixed_dictionaries({"first": OWN}),
+        "run": st.lists(st.sampled_from(NAMES), max_size=3, unique=True).map(lambda names: ["first", *names]),
+        "ladder": st.lists(st.sampled_from(["first", *NAMES]), max_size=5, unique=True),
         "sequences": st.sampled_from([["t1"], ["t2", "t1"]]),
     },
-    optional={"baseline": st.sampled_from([*NAMES, ""])},
+    optional={"baseline": st.sampled_from(["first", ""])},
 )
 
 
-@examples(max_examples=10)
+@examples(max_examples=6)  # of those that are not refused: Hypothesis complains if these are few
 @given(change=CONFIG)
 def test_a_config_is_refused_by_name_or_gives_tables_with_values(tmp_path_factory, change):
     change["phantom"] = {"patients": PATIENTS}
@@ -207,7 +217,7 @@ def test_a_config_is_refused_by_name_or_gives_tables_with_values(tmp_path_factor
         plan = Plan.make(config, SCHEMAS)
     except DataError as error:
         assert str(error).startswith("config.")  # noqa: PT017
-        return
+        assume(False)
     folder, written = tmp_path_factory.mktemp("any"), {}
     (folder / "tables").mkdir()
     with pytest.MonkeyPatch.context() as patch:

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import io
+import shutil
 import threading
 import zipfile
 from functools import partial
@@ -54,6 +55,9 @@ def test_fetches_checks_and_unpacks_once(server, tmp_path):
     assert sorted(p.name for p in (tmp_path / "data/images").iterdir()) == ["1_t1.mha", "2_t2_SPACE.mha"]
     assert (tmp_path / "data/images/1_t1.mha").read_bytes() == b"voxels of images/1_t1.mha"
     assert asked == ["/images.zip"]
+    shutil.rmtree(tmp_path / "data/images")  # fetched anew, though it was complete
+    download.fetch(address, "images.zip", md5, tmp_path / "data")
+    assert len(list((tmp_path / "data/images").iterdir())) == 2
     assert not list((tmp_path / "data/.download").iterdir())
 
 

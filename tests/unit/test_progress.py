@@ -95,11 +95,28 @@ def test_a_job_without_a_log_names_its_output():
     assert "Error in rule train (model.keras):\n    no log tells why\n" in run.terminal.getvalue()
 
 
+def test_what_a_cluster_says_of_a_job_that_it_ended(tmp_path):
+    for name, text in (
+        ("ended", "10:00:00 INFO reads\n"),
+        ("failed", "10:00:00 INFO reads\n10:00:01 ERROR no voxels\n"),
+    ):
+        run = Run()
+        (tmp_path / name).write_text(text)
+        verdict = "SLURM-job '4711' failed, SLURM status is: 'OUT_OF_MEMORY'"
+        log = [str(tmp_path / name)]
+        run.log("job_error", jobid=1, rule_name="train", log=log, output=[], rule_msg=verdict)
+        progress.end(run.logger)
+        shown = run.terminal.getvalue()
+        assert (f":\n    {verdict}\n    10:00:00 INFO reads\n" in shown) == (name == "ended")
+        assert (":\n    no voxels\n" in shown) == (name == "failed")
+
+
 @pytest.mark.parametrize("tail", ["", "Killed\n"])
 def test_a_log_without_an_error_shows_its_last_lines(tmp_path, tail):
     path = tmp_path / "log"
     path.write_text("".join(f"10:00:00 INFO line {k}\n" for k in range(99)) + tail)
-    found = progress.error_lines([path, tmp_path / "missing"])
+    own, found = progress.error_lines([path, tmp_path / "missing"])
+    assert own == []
     assert len(found) == progress.SHOWN
     assert found[-1] == (tail.strip() or "10:00:00 INFO line 98")
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,21 @@ def test_a_digest_changes_with_content_alone(project, tmp_path_factory, monkeypa
         assert digest(elsewhere, monkeypatch) != before, name
         (elsewhere / name).write_text(text)
     assert digest(elsewhere, monkeypatch) == before
+
+
+def test_what_another_program_imports_counts(monkeypatch):
+    def digests():
+        for remembers in (source._sha256, source._digest):
+            remembers.cache_clear()
+        return [source.digest(script) for script in ("nnunet_train", "train")]
+
+    before, (trainer,) = digests(), source.RUN_BY_OTHERS["lumbarflow/learning/nnunet.py"]
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"# changed" * path.as_posix().endswith(trainer))
+    after = digests()
+    monkeypatch.undo()
+    assert (after[0] == before[0], after[1] == before[1]) == (False, True)
+    assert digests() == before
 
 
 def test_a_module_of_ones_own_is_found_without_being_imported(tmp_path, monkeypatch):

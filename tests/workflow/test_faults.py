@@ -96,7 +96,7 @@ def test_a_full_disk(tiny_run, tiny_config, workflow):
     output, _ = process.communicate()
     assert process.returncode != 0
     assert "cannot be written" in output, output[-3000:]
-    assert "Traceback" not in output.partition("phantom")[0]
+    assert "Traceback" not in output
     workflow(*arguments)
     workflow.agrees_with(tiny_run, OTHERS)
 

@@ -301,6 +301,11 @@ def test_a_change_of_settings(project, change, expected):
     assert project.plan(change) == expected
 
 
+def test_another_backend_trains_anew(project, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert project.plan() == after("train")
+
+
 def in_place(project, folder, *arguments):
     """The plan of plain `snakemake` in a fresh clone with the finished run's results and data beside the code."""
     clone = shutil.copytree(project.source, folder / "clone")

@@ -94,6 +94,7 @@ if "download" in config:
             **config["download"],
             code=get_code("download"),
             root=config["root"],
+            asked=time.time(),  # looks each time whether all is there; what is there is not fetched again
         script:
             "../scripts/download.py"
 

@@ -1,4 +1,5 @@
 # The config and the plan that follows from it: everything that is to be run.
+import os
 import re
 import sys
 from pathlib import Path

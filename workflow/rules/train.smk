@@ -73,6 +73,7 @@ rule train:
         augmentation=lookup("{experiment}/augmentation", within=EXPERIMENTS),
         training=lookup("{experiment}/training", within=EXPERIMENTS),
         device=config["device"],
+        backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
         slices=get_slice_recipe,
     script:
         "../scripts/train.py"

@@ -17,6 +17,7 @@ def main(snakemake):
     compile_once(evaluation.image_rows, *np.zeros((2, 2, 2), np.uint8), (1, 1), 1.0)
     params, pictures = snakemake.params, Path(snakemake.input.table).with_suffix("")
     images, in_3d, structures, stacks = [], [], [], {}
+    whole = {path.stem: path for path in scoring.whole(snakemake.input.table)}
     for name, group in groupby(files.read_csv(snakemake.input.table), key=lambda row: row["volume"]):
         predicted = list(group)
         scored = [row for row in predicted if row["scored"] == "true"]
@@ -24,16 +25,16 @@ def main(snakemake):
         rows, stack = scoring.pictures(scored, pictures, truths, params.tau)
         images += rows
         stacks.setdefault(scored[0]["sequence"], []).extend(stack)
-        truth, restored = masks.read(**params.sources[name]), pictures.with_name("volumes") / f"{name}.mha"
-        if not restored.is_file():  # a split of slices predicts only its test slices
+        truth, restored = masks.read(**params.sources[name]), whole.get(name)
+        if restored is None:  # a split of slices predicts only its test slices
             images += scoring.planes(predicted, scoring.read_planes(predicted, pictures / "plane"), truth, params.tau)
             continue
-        whole = volumes.read(restored)
-        images += scoring.planes(predicted, dict(enumerate(whole.array)), truth, params.tau)
+        volume = volumes.read(restored)
+        images += scoring.planes(predicted, dict(enumerate(volume.array)), truth, params.tau)
         told = masks.tells_structures(params.sources[name].get("scheme"))
         labelled = Path(snakemake.input.structures).with_suffix("") / restored.name if told else None
         for table, rows in zip(
-            (in_3d, structures), scoring.volume(predicted[0], whole, labelled, truth, params.tau), strict=True
+            (in_3d, structures), scoring.volume(predicted[0], volume, labelled, truth, params.tau), strict=True
         ):
             table += rows
     files.write_csv(snakemake.output.structures, structures, instances.PER_INSTANCE)

@@ -11,13 +11,12 @@ def main(snakemake):
 
     from lumbarflow import files
     from lumbarflow.data import volumes, writing
-    from lumbarflow.measures import structures
+    from lumbarflow.measures import scoring, structures
 
     compile_once(structures.label, np.ones((2, 2, 2), np.uint8), (1, 1, 1))
-    predictions, folder = Path(snakemake.input.table).with_name("volumes"), Path(snakemake.output.volumes)
+    folder, table = Path(snakemake.output.volumes), []
     folder.mkdir(parents=True, exist_ok=True)
-    table = []
-    for path in sorted(predictions.glob("*.mha")):
+    for path in scoring.whole(snakemake.input.table):
         classes = volumes.read(path)
         labels = structures.label(classes.array, classes.spacing)
         writing.write(folder / path.name, labels, classes.geometry)

@@ -34,9 +34,9 @@ def _replaced(record: logging.LogRecord) -> bool:
     return _event(record) in REPLACED or (not _event(record) and str(record.msg).startswith(REPLACED_LINES))
 
 
-def error_lines(paths: Iterable[str | Path]) -> list[str]:
-    """What logs of a failed job say went wrong: from the last ERROR on, or else their last lines."""
-    found: list[str] = []
+def error_lines(paths: Iterable[str | Path]) -> tuple[list[str], list[str]]:
+    """(what logs of a failed job say went wrong: from the last ERROR on; the last lines of logs without any)."""
+    found: tuple[list[str], list[str]] = [], []
     for path in paths:
         try:
             lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -44,7 +44,7 @@ def error_lines(paths: Iterable[str | Path]) -> list[str]:
             continue
         starts = [k for k, line in enumerate(lines) if line[8:].startswith(" ERROR ")]
         lines = [re.sub(COPIED, "workflow/scripts/", line) for line in lines[starts[-1] if starts else 0 :]]
-        found += [line.partition(" ERROR ")[2] or line for line in lines][-SHOWN:]
+        found[not starts].extend([line.partition(" ERROR ")[2] or line for line in lines][-SHOWN:])
     return found
 
 
@@ -70,7 +70,7 @@ class Progress(logging.Handler):
             elif event == "job_error":
                 self.began.pop(about["jobid"], None)
                 self.failed[about["jobid"]] = record
-                self._say(f"{about['rule_name']} failed; what went wrong is said at the end")
+                self._say(f"{about['rule_name']} failed; what went wrong is said at the end, unless it is tried again")
             elif event == "job_finished" and about["job_id"] in self.began:
                 self._finish(about["job_id"])
 
@@ -110,7 +110,10 @@ class Progress(logging.Handler):
         reasons: dict[str, list[str]] = {}
         while self.failed:
             about = self.failed.pop(next(iter(self.failed))).__dict__
-            lines = error_lines(about["log"]) or [str(about["rule_msg"] or "no log tells why")]
+            # a log without an error is that of a job which was ended: the cluster says why, for want of memory, say
+            ended = [str(about["rule_msg"])] if about["rule_msg"] else []
+            own, last = error_lines(about["log"])
+            lines = own or [*ended, *last] or ["no log tells why"]
             told = f"rule {about['rule_name']} ({', '.join(about['log'] or about['output'])})"
             reasons.setdefault("".join(f"    {line}\n" for line in lines), []).append(told)
         for reason, jobs in reasons.items():

@@ -154,6 +154,10 @@ def check_function(name: str, options: Iterable[str], key: str) -> None:
                 raise DataError(f"{key}: {option!r} is no option of {name}, which takes {', '.join(known) or 'none'}")
 
 
+# {module: files that a program which it starts imports}
+RUN_BY_OTHERS = {"lumbarflow/learning/nnunet.py": ("nnunet/trainer.py",)}
+
+
 @cache
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
@@ -171,5 +175,7 @@ def _digest(script: str, modules: tuple[str, ...]) -> str:
     sums = {}
     for file, root in found:
         for each in closure(file, root)[0]:
-            sums[each.relative_to(root).as_posix()] = _sha256(each)
+            name = each.relative_to(root).as_posix()
+            sums[name] = _sha256(each)
+            sums |= {other: _sha256(SCRIPTS / other) for other in RUN_BY_OTHERS.get(name, ())}
     return hashlib.sha256("".join(f"{sums[name]} {name}\n" for name in sorted(sums)).encode()).hexdigest()[:16]

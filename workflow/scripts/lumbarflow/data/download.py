@@ -24,8 +24,9 @@ def fetch(address: str, name: str, md5: str, root: str | Path) -> None:
     Raises DataError if the server does not answer or the file does not have this md5.
     """
     root = Path(root)
-    done = root / ".complete" / f"{name}.{md5}"
-    if done.is_file():
+    done, target = root / ".complete" / f"{name}.{md5}", root / name
+    target = target.with_suffix("") if name.endswith(".zip") else target
+    if done.is_file() and target.exists():
         logging.info("%s is complete", name)
         return
     url = f"{address.rstrip('/')}/{name}"
@@ -36,10 +37,10 @@ def fetch(address: str, name: str, md5: str, root: str | Path) -> None:
     except ValueError as error:
         raise DataError(f"{url}: {str(error).splitlines()[0]}; run the command again") from None
     if name.endswith(".zip"):
-        unpack(path, root / Path(name).stem)
+        unpack(path, target)
         Path(path).unlink()
     else:
-        Path(path).replace(root / name)
+        Path(path).replace(target)
     done.parent.mkdir(parents=True, exist_ok=True)
     done.touch()
 
