@@ -7,8 +7,7 @@ from medpy.metric import binary as medpy
 from scipy import ndimage
 from surface_distance import metrics as deepmind
 
-from lumbarflow import DataError, files
-from lumbarflow.measures import evaluation, metrics, scoring
+from lumbarflow.measures import evaluation, metrics
 
 CLASS_MASKS = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3))
 
@@ -276,16 +275,3 @@ def test_shapes_that_do_not_match():
             metrics.overlap(np.array([0, value]), np.array([0, 1]))
     with pytest.raises(ValueError, match="do not match"):
         metrics.surface(np.zeros((2, 2)), np.zeros((2, 2)), (1, 1, 1))
-
-
-def test_a_predicted_volume_that_was_deleted_is_missed(tmp_path):
-    """Not taken for a prediction of nothing, nor for one of a split of slices."""
-    table = tmp_path / "predictions.csv"
-    rows = [{"volume": name, "plane_sha256": ""} for name in ("a", "a", "a-b")]
-    files.write_csv(table, [*rows, {"volume": "slices", "plane_sha256": "0"}], ("volume", "plane_sha256"))
-    (tmp_path / "volumes").mkdir()
-    (tmp_path / "volumes/a-b.mha").touch()
-    with pytest.raises(DataError, match=r"volumes/a\.mha: is missing; delete \S*predictions\.csv and run again"):
-        scoring.whole(table)
-    (tmp_path / "volumes/a.mha").touch()
-    assert [path.name for path in scoring.whole(table)] == ["a-b.mha", "a.mha"]

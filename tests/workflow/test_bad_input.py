@@ -204,7 +204,13 @@ def test_download_then_run(workflow, dataset, tmp_path):
                 archive.write(path, f"{kind}/{path.name}")
     (served / "overview.csv").write_text("new_file_name\n1_t1\n")
     sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in served.iterdir()}
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served)
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, *_):
+            asked.append(self.path)
+
+    handler = functools.partial(Handler, directory=served)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     config = tmp_path / "download.yaml"
@@ -213,8 +219,11 @@ def test_download_then_run(workflow, dataset, tmp_path):
     try:
         missing = fails(workflow, "--configfile", config, "--dry-run")
         assert "snakemake download" in line_with(missing, "data/spider/images: no such folder")
-        workflow("download", "--configfile", config)
-        assert "Nothing to be done" in workflow("download", "--configfile", config).stdout
+        for removed, expected in ((None, 3), (None, 3), ("images", 4)):  # what is there is not fetched again
+            if removed:
+                shutil.rmtree(workflow.folder / "data/spider" / removed)
+            workflow("download", "--configfile", config)
+            assert len(asked) == expected
     finally:
         server.shutdown()
     fetched = workflow.folder / "data/spider"

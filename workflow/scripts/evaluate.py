@@ -10,14 +10,14 @@ def main(snakemake):
     import numpy as np
 
     from lumbarflow import files
-    from lumbarflow.data import masks, volumes
+    from lumbarflow.data import masks, predictions, volumes
     from lumbarflow.learning import batches
     from lumbarflow.measures import evaluation, instances, scoring
 
     compile_once(evaluation.image_rows, *np.zeros((2, 2, 2), np.uint8), (1, 1), 1.0)
     params, pictures = snakemake.params, Path(snakemake.input.table).with_suffix("")
     images, in_3d, structures, stacks = [], [], [], {}
-    whole = {path.stem: path for path in scoring.whole(snakemake.input.table)}
+    whole = {path.stem: path for path in predictions.whole(snakemake.input.table)}
     for name, group in groupby(files.read_csv(snakemake.input.table), key=lambda row: row["volume"]):
         predicted = list(group)
         scored = [row for row in predicted if row["scored"] == "true"]
@@ -33,10 +33,9 @@ def main(snakemake):
         images += scoring.planes(predicted, dict(enumerate(volume.array)), truth, params.tau)
         told = masks.tells_structures(params.sources[name].get("scheme"))
         labelled = Path(snakemake.input.structures).with_suffix("") / restored.name if told else None
-        for table, rows in zip(
-            (in_3d, structures), scoring.volume(predicted[0], volume, labelled, truth, params.tau), strict=True
-        ):
-            table += rows
+        of_classes, of_structures = scoring.volume(predicted[0], volume, labelled, truth, params.tau)
+        in_3d += of_classes
+        structures += of_structures
     files.write_csv(snakemake.output.structures, structures, instances.PER_INSTANCE)
     files.write_csv(snakemake.output.images, images, evaluation.PER_IMAGE)
     files.write_csv(snakemake.output.volumes, in_3d, evaluation.PER_VOLUME)

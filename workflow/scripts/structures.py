@@ -10,13 +10,13 @@ def main(snakemake):
     import numpy as np
 
     from lumbarflow import files
-    from lumbarflow.data import volumes, writing
-    from lumbarflow.measures import scoring, structures
+    from lumbarflow.data import predictions, volumes, writing
+    from lumbarflow.measures import structures
 
     compile_once(structures.label, np.ones((2, 2, 2), np.uint8), (1, 1, 1))
     folder, table = Path(snakemake.output.volumes), []
     folder.mkdir(parents=True, exist_ok=True)
-    for path in scoring.whole(snakemake.input.table):
+    for path in predictions.whole(snakemake.input.table):
         classes = volumes.read(path)
         labels = structures.label(classes.array, classes.spacing)
         writing.write(folder / path.name, labels, classes.geometry)

@@ -1,4 +1,4 @@
-"""Label volumes that another program predicted: which file is which volume's."""
+"""Predicted label volumes: which file is which volume's, of another program, and beside our own predictions.csv."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from .. import DataError
+from .. import DataError, files
 from . import tables
 from .dataset import EXTENSIONS, counts, stem
 
@@ -62,3 +62,13 @@ def _listed(sheet: Path) -> list[tuple[str, str]]:
             raise DataError(f"{sheet}, line {line}: prediction {str(path)!r}: no such file or folder")
         found.append((row["volume"], str(path)))
     return found
+
+
+def whole(table: str | Path) -> list[Path]:
+    """The predicted volumes beside a predictions.csv, none of a split of slices. Raises DataError if one is missing."""
+    names = {row["volume"] for row in files.read_csv(table) if not row["plane_sha256"]}
+    paths = [Path(table).with_name("volumes") / name for name in sorted(f"{name}.mha" for name in names)]
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: is missing; delete {table} and run again")
+    return paths

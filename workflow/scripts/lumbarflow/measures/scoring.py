@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import CLASSES, DataError
+from .. import CLASSES
 from ..data import labels, volumes
-from ..files import read_csv
 from ..images import png, weights
 from ..learning.batches import slice_path
 from . import evaluation, instances
@@ -23,16 +22,6 @@ SOFT = ("soft_overlap", "soft_pred", "soft_truth")
 
 def _common(row: Row) -> dict[str, str]:
     return {key: row[key] for key in ("sequence", "patient", "volume")}
-
-
-def whole(table: str | Path) -> list[Path]:
-    """The predicted volumes beside a predictions.csv, none of a split of slices. Raises DataError if one is missing."""
-    names = {row["volume"] for row in read_csv(table) if not row["plane_sha256"]}
-    paths = [Path(table).with_name("volumes") / name for name in sorted(f"{name}.mha" for name in names)]
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: is missing; delete {table} and run again")
-    return paths
 
 
 def pictures(
