@@ -188,25 +188,22 @@ def mean_of_classes(rows: pd.DataFrame) -> dict[str, float]:
     """Mean `dice` and `asd` of rows, one per class, over the classes that the images show or the prediction invents, so
     that have a Dice. No mean ASD where one of them has none, since it was never found: a mean over the others is
     another quantity."""
-    printed = rows["how"] == "as printed" if "how" in rows else pd.Series(False, rows.index)
-    there = rows["dice pooled"].notna() | printed  # the release's soft Dice is 1 where nothing is
-    shown = there & (rows["detection"].notna() | printed)  # by the truth
+    known = rows.reindex(columns=["how", "dice pooled", "detection"])
+    printed = known["how"] == "as printed"
+    there = known["dice pooled"].notna() | printed  # the release's soft Dice is 1 where nothing is
+    shown = there & (known["detection"].notna() | printed)  # by the truth
     return {"dice": float(rows["dice"][there].mean()), "asd": float(rows["asd"][shown].mean(skipna=False))}
 
 
 MEAN = "mean"  # over the classes, background included
 
 
-def _mean_of_classes(rows: Sequence[Mapping[Any, Any]]) -> Row:
+def _mean_row(rows: Sequence[Mapping[Any, Any]]) -> Row:
     """Mean IoU, average Dice, overall F1, ... of rows, one per class (paper section 3.3: over all four)."""
     frame = pd.DataFrame(rows)
-    if "dice pooled" in frame:
-        frame["dice"] = frame["dice"].where(frame["dice pooled"].notna())
     means = frame[[name for name in (*METRICS, "dice pooled", "detection") if name in frame]].mean()
     counts = frame[[name for name in ("missed", "absent") if name in frame]].sum()
-    if "missed" in frame and (frame["asd"].isna() & (frame["missed"] > 0) & frame["detection"].notna()).any():
-        means["asd"] = float("nan")  # a class that was never found has no distance, and no mean may do without it
-    return {**rows[0], "class": MEAN, **means, **counts}
+    return {**rows[0], "class": MEAN, **means, **counts, **mean_of_classes(frame)}
 
 
 def _class_rows(
@@ -222,7 +219,7 @@ def _class_rows(
         values = class_scores(part, of_class, settings)
         values |= {"images": part.groupby(["volume", "index"]).ngroups, "patients": part["patient"].nunique()}
         rows.append({"sequence": sequence, "class": name, "experiment": experiment, "how": how(settings), **values})
-    return [*rows, _mean_of_classes(rows)]
+    return [*rows, _mean_row(rows)]
 
 
 def _counted(runs: Iterable[Run], experiment: str, sequence: str) -> tuple[int, int]:
@@ -261,7 +258,7 @@ def table2(runs: Iterable[Run], published: pd.DataFrame) -> pd.DataFrame:
         spread.loc[ours["never found"] > 0, "asd sd"] = np.nan
         ours = pd.concat([ours, spread], axis=1)
     shown = [name for name in ours["sequence"].unique() if name in of_sequence]
-    rows = [row for name in shown for row in (*of_sequence[name], _mean_of_classes(of_sequence[name]))]
+    rows = [row for name in shown for row in (*of_sequence[name], _mean_row(of_sequence[name]))]
     columns = ["sequence", "class", "experiment", *METRICS, "dice pooled", "detection", "missed", "absent"]
     columns += ["images", "patients"]
     columns += ["trainings", *(f"{name} sd" for name in METRICS)] if several else []
