@@ -178,7 +178,7 @@ def workflow(tmp_path):
     return Workflow(tmp_path)
 
 
-# the smallest run of everything: 4 patients, two sequences, one epoch of a sliver of a network
+# the smallest run of everything: 4 patients, two sequences, two epochs of a sliver of a network
 TINY = """
 sequences: [t1, t2_SPACE]
 phantom: {patients: 4, seed: 3}

@@ -57,12 +57,13 @@ def predict_the_truth(results, root, experiment, recipes, sequence):
         source = files.read_csv(slices / f"{name}.csv")
         table += truth.write(group, source, Decision(), folder / "predictions", whole)[0]
         if whole:
-            writing.write(folder / f"structures/{name}.mha", truths[name].array, truths[name].geometry)
-            listed += [{"volume": name, **row} for row in structures.describe(truths[name].array, truths[name].spacing)]
+            digest = writing.write(folder / f"structures/{name}.mha", truths[name].array, truths[name].geometry)
+            described = structures.describe(truths[name].array, truths[name].spacing)
+            listed += [{"volume": name, "volume_sha256": digest, **row} for row in described]
     made = (folder / "predictions.csv").stat().st_mtime
     files.write_csv(folder / "predictions.csv", table, list(table[0]))
     os.utime(folder / "predictions.csv", (made, made))  # else the structures would be made of them again
-    files.write_csv(folder / "structures.csv", listed, ("volume", *structures.DESCRIPTION))
+    files.write_csv(folder / "structures.csv", listed, ("volume", "volume_sha256", *structures.DESCRIPTION))
 
 
 def cells(folder, name, experiments):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lumbarflow import FOREGROUND
 from lumbarflow.data import labels, survey, volumes
 from lumbarflow.data.volumes import Geometry, Volume
 from lumbarflow.report import audit
@@ -182,8 +183,8 @@ def test_the_cost_of_a_repair_by_hand():
 @given(*[arrays(np.uint8, (5, 7), elements=st.integers(0, 3))] * 2)
 def test_counts_of_a_comparison_add_up(exact, repaired):
     row = survey.compare(exact, repaired)
-    for k, name in enumerate(survey.FOREGROUND, 1):
+    for k, name in enumerate(FOREGROUND, 1):
         assert row[f"both_{name}"] <= min(row[f"exact_{name}"], row[f"repaired_{name}"])
         assert row[f"exact_{name}"] == np.count_nonzero(exact == k)
-    kept = sum(row[f"both_{name}"] for name in survey.FOREGROUND) + ((exact == 0) & (repaired == 0)).sum()
+    kept = sum(row[f"both_{name}"] for name in FOREGROUND) + ((exact == 0) & (repaired == 0)).sum()
     assert row["changed"] == exact.size - kept

@@ -10,7 +10,7 @@ import pytest
 from lumbarflow import DataError
 from lumbarflow.data import phantom
 from lumbarflow.images import slices
-from lumbarflow.learning import experiment, models, package, scans
+from lumbarflow.learning import models, networks, package, scans
 
 NETWORK = {"name": "paper", "image_size": [32, 24], "resize": "area", "options": {"width": 1}}
 SETTINGS = {"normalisation": "local", "network": NETWORK, "training": {"epochs": 1}}
@@ -33,7 +33,9 @@ def weights():
     """Of two networks; some noise, so that the test picture does not get one class alone."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
-    return [[w + 0.2 * rng.standard_normal(w.shape) for w in experiment.build(NETWORK).get_weights()] for _ in range(2)]
+    return [
+        [w + 0.2 * rng.standard_normal(w.shape) for w in networks.of_settings(NETWORK).get_weights()] for _ in range(2)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -192,14 +192,19 @@ def test_the_plan_has_its_test_volumes_and_no_network(tmp_path):
     assert make(config).prediction_files(**vars(runs[1])) == ["results/programs/rival/t1/fold-1"]
 
 
-def test_a_predicted_volume_that_was_deleted_is_missed(tmp_path):
+def test_a_predicted_volume_that_was_deleted_or_replaced_is_missed(tmp_path):
     """Not taken for a prediction of nothing, nor for one of a split of slices."""
     table = tmp_path / "predictions.csv"
-    rows = [{"volume": name, "plane_sha256": ""} for name in ("a", "a", "a-b")]
-    files.write_csv(table, [*rows, {"volume": "slices", "plane_sha256": "0"}], ("volume", "plane_sha256"))
+    rows = [{"volume": name, "volume_sha256": files.sha256(b"")} for name in ("a", "a", "a-b")]
+    files.write_csv(table, [*rows, {"volume": "slices", "volume_sha256": ""}], ("volume", "volume_sha256"))
     (tmp_path / "volumes").mkdir()
     (tmp_path / "volumes/a-b.mha").touch()
     with pytest.raises(DataError, match=r"volumes/a\.mha: is missing; delete \S*predictions\.csv and run again"):
         predictions.whole(table)
     (tmp_path / "volumes/a.mha").touch()
     assert [path.name for path in predictions.whole(table)] == ["a-b.mha", "a.mha"]
+    (tmp_path / "volumes/a.mha").write_bytes(b"another")
+    with pytest.raises(
+        DataError, match=r"volumes/a\.mha: is not the file its table describes; delete \S*s\.csv and run"
+    ):
+        predictions.whole(table)

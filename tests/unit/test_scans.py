@@ -88,7 +88,7 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neig
     np.testing.assert_array_equal(found.classes, decision.Decision({}, smallest).clean(planes, SPACING))
     shown = np.stack([png.read(tmp_path / "s" / f"{index:03d}.png") for index in range(len(scan))])
     shown = shown[:, place.top : place.top + place.height, place.left : place.left + place.width]
-    assert found.grey == pytest.approx((shown.mean(), shown.std()))
+    assert found.grey[0] == pytest.approx((shown.mean(), shown.std()))
     assert math.isnan(found.dice)
     # as sure as the workflow says of such a volume
     entropy = segmenter.write_volume(rows, known, rows, decision.Decision({}, smallest), tmp_path / "whole.mha")
@@ -135,7 +135,8 @@ def test_models_of_different_recipes_together(scan):
     assert found.classes.shape == scan.shape
     assert 0.3 < found.dice < 1
     kept = scans.segment(scan, SPACING, [model(RECIPES["sound"], 1, {}, Network())])
-    assert found.grey == kept.grey  # of the first model
+    assert found.grey[:1] == kept.grey  # of each model its own
+    assert len(found.grey) == 2
 
 
 def test_an_ensemble_too_large_for_memory_is_said_with_the_numbers(scan, monkeypatch, tmp_path):
@@ -168,6 +169,6 @@ def test_models_that_see_more_and_fewer_neighbours_together(scan):
     wide, flat = model(recipe, 1, {}, Network(0, 2)), model(recipe, 1, {}, Network(0.1))
     together = scans.segment(scan, SPACING, [wide, flat])
     alone = [scans.segment(scan, SPACING, [each]) for each in (wide, flat)]
-    assert together.grey == alone[0].grey
+    assert together.grey == alone[0].grey + alone[1].grey
     assert together.doubt == alone[0].doubt + alone[1].doubt
     assert (alone[0].classes != alone[1].classes).any()

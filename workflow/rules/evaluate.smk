@@ -153,7 +153,15 @@ rule leakage:
         "../scripts/leakage.py"
 
 
+# decided as at home: patients of the other sequence are there to test alone
 use rule predict as predict_across with:
+    input:
+        model=get_trained(rules.train.output.model),
+        about=get_trained(rules.train.output.about),
+        split="results/experiments/<tested_run>/split.csv",
+        slices=get_per_volume("results/slices/{slices}/{volume}.csv"),
+        labels=get_per_volume("results/labels/{slices}/{labels}/{volume}.csv"),
+        decision=["results/experiments/<run>/decision.json"],
     pathvars:
         test="<run>/across/{tested}",
         # all sequences have the same split of patients: these were not in training either

@@ -52,6 +52,7 @@ rule package_model:
         recipe=get_slice_recipe,
         prediction=lookup("{experiment}/prediction", within=EXPERIMENTS),
         evaluation=lookup("{experiment}/evaluation", within=EXPERIMENTS),
+        validation=lookup("{experiment}/split/validation", within=EXPERIMENTS),
         about=config["package"],
     script:
         "../scripts/package_model.py"

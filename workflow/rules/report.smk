@@ -2,7 +2,13 @@
 # and figures as PNG and SVG. `snakemake --report` collects them (stage 10).
 
 
-TABLES = ("summary", "table1", "table2", "table3", "leakage")
+TABLES = {
+    "summary": "Summary",
+    "table1": "Table 1: dataset",
+    "table2": "Table 2: metrics",
+    "table3": "Table 3: other systems",
+    "leakage": "Leakage",
+}
 COMPARISONS = {
     "paper_comparison": "The paper, cell by cell",
     "ladder": "Ladder: what each step costs",
@@ -19,6 +25,8 @@ CHARTS = {
     "canary": "Figure: the canary",
     "reliability": "Figure: reliability",
 }
+# labels of a network's pictures in the report
+OF_RUN = {name: f"{{{name}}}" for name in ("experiment", "sequence", "fold", "seed")}
 
 
 localrules:
@@ -39,36 +47,15 @@ rule make_tables:
         manifests=get_each(rules.manifest.output[0], PLAN.manifests),
     output:
         expand("results/tables/{table}.{ending}", table=TABLES, ending=["csv", "md", "tex"]),
-        report(
-            "results/tables/summary.html",
-            category="1 Tables",
-            labels={"table": "Summary"},
-            caption="../report/summary.rst",
-        ),
-        report(
-            "results/tables/table1.html",
-            category="1 Tables",
-            labels={"table": "Table 1: dataset"},
-            caption="../report/table1.rst",
-        ),
-        report(
-            "results/tables/table2.html",
-            category="1 Tables",
-            labels={"table": "Table 2: metrics"},
-            caption="../report/table2.rst",
-        ),
-        report(
-            "results/tables/table3.html",
-            category="1 Tables",
-            labels={"table": "Table 3: other systems"},
-            caption="../report/table3.rst",
-        ),
-        report(
-            "results/tables/leakage.html",
-            category="1 Tables",
-            labels={"table": "Leakage"},
-            caption="../report/leakage.rst",
-        ),
+        [
+            report(
+                f"results/tables/{name}.html",
+                category="1 Tables",
+                labels={"table": title},
+                caption=f"../report/{name}.rst",
+            )
+            for name, title in TABLES.items()
+        ],
     log:
         "results/logs/make_tables.log",
     benchmark:
@@ -170,13 +157,7 @@ rule draw_run:
             report(
                 "results/figures/<run>/curves.png",
                 category="3 Training (Figures 7, 12-14)",
-                labels={
-                    "picture": "Figures 12-14",
-                    "experiment": "{experiment}",
-                    "sequence": "{sequence}",
-                    "fold": "{fold}",
-                    "seed": "{seed}",
-                },
+                labels={"picture": "Figures 12-14", **OF_RUN},
                 caption="../report/curves.rst",
             ),
             "results/figures/<run>/curves.svg",
@@ -185,13 +166,7 @@ rule draw_run:
             report(
                 "results/figures/<run>/overlays.png",
                 category="4 Segmentations (Figures 8-11)",
-                labels={
-                    "picture": "Figures 8, 10, 11",
-                    "experiment": "{experiment}",
-                    "sequence": "{sequence}",
-                    "fold": "{fold}",
-                    "seed": "{seed}",
-                },
+                labels={"picture": "Figures 8, 10, 11", **OF_RUN},
                 caption="../report/overlays.rst",
             ),
             "results/figures/<run>/overlays.svg",
@@ -200,13 +175,7 @@ rule draw_run:
             report(
                 "results/figures/<run>/structures.png",
                 category="4 Segmentations (Figures 8-11)",
-                labels={
-                    "picture": "Figure 9",
-                    "experiment": "{experiment}",
-                    "sequence": "{sequence}",
-                    "fold": "{fold}",
-                    "seed": "{seed}",
-                },
+                labels={"picture": "Figure 9", **OF_RUN},
                 caption="../report/structures.rst",
             ),
             "results/figures/<run>/structures.svg",
@@ -215,13 +184,7 @@ rule draw_run:
             report(
                 "results/figures/<run>/extremes.png",
                 category="4 Segmentations (Figures 8-11)",
-                labels={
-                    "picture": "worst and best",
-                    "experiment": "{experiment}",
-                    "sequence": "{sequence}",
-                    "fold": "{fold}",
-                    "seed": "{seed}",
-                },
+                labels={"picture": "worst and best", **OF_RUN},
                 caption="../report/extremes.rst",
             ),
             "results/figures/<run>/extremes.svg",

@@ -2,6 +2,9 @@
 # with labels in its own geometry, measurements and a picture; a summary of all.
 
 
+SHIPPED = source.shipped_model()
+
+
 localrules:
     segment,
 
@@ -10,7 +13,7 @@ rule segment_scan:
     """Segment one scan, measure what was found, and say what needs a look. A scan that cannot be read has a reason."""
     input:
         scan=lambda wildcards: dataset.parts(PLAN.scans[wildcards.scan].image),
-        models=lambda wildcards: PLAN.models_of(wildcards.scan),
+        models=lambda wildcards: [path for path in PLAN.models_of(wildcards.scan) if path != SHIPPED],
     output:
         directory("results/segmentations/{scan}"),
     log:
@@ -26,6 +29,8 @@ rule segment_scan:
     params:
         code=source.digest("segment_scan", config["modules"]),
         modules=config["modules"],
+        # by its content, not by its path, which is another one in another clone
+        shipped=lambda wildcards: source.shipped_digest() if SHIPPED in PLAN.models_of(wildcards.scan) else "",
         scan=lambda wildcards: asdict(PLAN.scans[wildcards.scan]),
         options={key: config[key] for key in ("lowest", "entropy", "viewer", "anonymous")},
     script:

@@ -13,7 +13,7 @@ def main(snakemake):
     pictures = files.read_csv(snakemake.input.slices)
     rows = []
     for picture, mask in zip(pictures, masks, strict=True):
-        path = Path(snakemake.params.pictures) / f"{int(mask['index']):03d}.png"
+        path = Path(snakemake.params.pictures) / png.name(mask["index"])
         row = {key: picture[key] for key in ("volume", "patient", "sequence", "index")}
         row |= weights.describe(png.read(path, mask["sha256"]))
         rows.append({**row, "image_sha256": picture["sha256"], "mask_sha256": mask["sha256"]})

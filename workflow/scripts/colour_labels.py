@@ -10,7 +10,7 @@ def main(snakemake):
     from lumbarflow.images import class_masks, png
 
     for row in files.read_csv(snakemake.input.table):
-        name = f"{int(row['index']):03d}.png"
+        name = png.name(row["index"])
         mask = png.read(Path(snakemake.input.table).with_suffix("") / name, row["sha256"])
         png.write(Path(snakemake.output.colour) / name, class_masks.COLOURS[mask][..., ::-1])  # OpenCV: blue first
         png.write(Path(snakemake.output.grey) / name, class_masks.GREYS[mask])

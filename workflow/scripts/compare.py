@@ -6,8 +6,7 @@ from lumbarflow.job import run, software
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import comparison, frames, provenance, publish, published, results, rivals
-    from lumbarflow.report.notes import LAYOUTS, NOTES
+    from lumbarflow.report import comparison, frames, notes, provenance, published, results, rivals
 
     made_by = provenance.line(software(), snakemake.config)
     settings = snakemake.params.settings
@@ -29,8 +28,7 @@ def main(snakemake):
     given = (made["intervals"], made["ablation"], ours["table3"], published.read("systems"))
     made["rivals"] = rivals.rivals(*given, settings)
     for name, frame in made.items():
-        layout = LAYOUTS.get(name, publish.PLAIN)
-        publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout, made=made_by)
+        notes.write(name, frame, Path(snakemake.output[0]).parent, made_by)
 
 
 run(main, globals().get("snakemake"))

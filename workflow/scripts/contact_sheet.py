@@ -17,7 +17,7 @@ def main(snakemake):
     for table, described in zip(snakemake.input.slices, snakemake.input.described, strict=True):
         rows, odd = files.read_csv(table), files.read_csv(described)[0]["remarks"]
         middle = len(rows) // 2
-        row, name = rows[middle], f"{int(rows[middle]['index']):03d}.png"
+        row, name = rows[middle], png.name(rows[middle]["index"])
         picture, mask = png.read(Path(table).with_suffix("") / name, row["sha256"]), masks.get(row["volume"])
         classes = png.read(Path(mask).with_suffix("") / name, files.read_csv(mask)[middle]["sha256"]) if mask else None
         stored = Geometry(**json.loads(row["geometry"])).orientation()

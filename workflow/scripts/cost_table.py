@@ -7,16 +7,14 @@ def main(snakemake):
     from pathlib import Path
 
     from lumbarflow import files
-    from lumbarflow.report import provenance, publish, rivals
-    from lumbarflow.report.notes import NOTES
+    from lumbarflow.report import notes, provenance, rivals
 
     made_by = provenance.line(software(), snakemake.config)
     output, rows = Path(snakemake.output[0]), []
     for each, table in zip(snakemake.params.runs, snakemake.input.predictions, strict=True):
         volumes = len({row["volume"] for row in files.read_csv(table) if not row["plane_sha256"]})
         rows.append(rivals.run_cost(each, output.parents[1], volumes))
-    layout = publish.Layout(block="sequence")
-    publish.write(rivals.cost(rows), output.with_suffix(""), *NOTES["rivals_cost"], layout, made=made_by)
+    notes.write("rivals_cost", rivals.cost(rows), output.parent, made_by)
 
 
 run(main, globals().get("snakemake"))

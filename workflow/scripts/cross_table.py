@@ -6,8 +6,7 @@ from lumbarflow.job import run, software
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import frames, provenance, publish, results, tables
-    from lumbarflow.report.notes import NOTES
+    from lumbarflow.report import frames, notes, provenance, results, tables
 
     made_by = provenance.line(software(), snakemake.config)
     runs, evaluation = [], snakemake.params.evaluation
@@ -17,9 +16,7 @@ def main(snakemake):
         images = frames.read_table(path)
         images = images[images["scored"] & (images["grid"] == evaluation[experiment]["grid"])]
         runs += [(experiment, trained_on, *group) for group in images.groupby("sequence", sort=False)]
-    publish.write(
-        tables.across(runs), Path(snakemake.output[0]).with_suffix(""), *NOTES["cross_sequence"], made=made_by
-    )
+    notes.write("cross_sequence", tables.across(runs), Path(snakemake.output[0]).parent, made_by)
 
 
 run(main, globals().get("snakemake"))

@@ -10,17 +10,14 @@ def main(snakemake):
 
     from lumbarflow import files
     from lumbarflow.data import dataset, labels
-    from lumbarflow.report import audit, frames, provenance, publish, published
-    from lumbarflow.report.notes import LAYOUTS, NOTES
+    from lumbarflow.report import audit, frames, notes, provenance, published
 
     made_by = provenance.line(software(), snakemake.config)
     volumes = pd.concat([frames.read_table(path) for path in snakemake.input.volumes], ignore_index=True)
     overview = frames.read_given(snakemake.input.overview[0]) if snakemake.input.overview else None
     made = {"dataset": audit.dataset(volumes, overview, published.read("dataset")), "volumes": volumes}
     for name, frame in made.items():
-        publish.write(
-            frame, f"{snakemake.params.folder}/{name}", *NOTES[name], LAYOUTS.get(name, publish.PLAIN), made=made_by
-        )
+        notes.write(name, frame, snakemake.params.folder, made_by)
     with files.replacing(snakemake.output.colours) as path:
         path.write_text(labels.colour_table(), encoding="utf-8")
     for same in dataset.duplicates(dict(zip(volumes["volume"], volumes["image_sha256"], strict=True))):

@@ -18,6 +18,7 @@ def main(snakemake):
     params, pictures = snakemake.params, Path(snakemake.input.table).with_suffix("")
     images, in_3d, structures, stacks = [], [], [], {}
     whole = {path.stem: path for path in predictions.whole(snakemake.input.table)}
+    predictions.whole(snakemake.input.structures, "structures")  # unchanged
     for name, group in groupby(files.read_csv(snakemake.input.table), key=lambda row: row["volume"]):
         predicted = list(group)
         scored = [row for row in predicted if row["scored"] == "true"]

@@ -30,7 +30,7 @@ def main(snakemake):
     rows = []
     for index, (plane, (low, high)) in enumerate(zip(volume.array, windows, strict=True)):
         picture = slices.to_canvas(slices.to_grey(plane, low, high), place, recipe["size"], recipe["resize"])
-        digest = png.write(Path(snakemake.output.pictures) / f"{index:03d}.png", picture)
+        digest = png.write(Path(snakemake.output.pictures) / png.name(index), picture)
         row = {"volume": name, "patient": params.patient, "sequence": params.sequence, "index": index}
         row |= {"sha256": digest, "position_mm": index * volume.spacing[0], "low": low, "high": high}
         row |= {**dataclasses.asdict(place), "source_height": plane.shape[0], "source_width": plane.shape[1]}

@@ -9,7 +9,7 @@ def main(snakemake):
     import numpy as np
     import pandas as pd
 
-    from lumbarflow import files
+    from lumbarflow import FOREGROUND, files
     from lumbarflow.data import survey
     from lumbarflow.report import audit, figures, pictures
 
@@ -18,7 +18,7 @@ def main(snakemake):
     columns = [{key: row[key] for key in survey.FIDELITY} for row in rows]
     files.write_csv(snakemake.output.table, columns, survey.FIDELITY)
     frame = pd.DataFrame(rows)
-    dice = {name: np.array(audit.slice_dice(frame, name)) for name in survey.FOREGROUND}
+    dice = {name: np.array(audit.slice_dice(frame, name)) for name in FOREGROUND}
     examples = pictures.repaired(frame, params.sources, params.recipe, params.canvas_size)
     title = f"What APTA changes: {names.sequence}, {names.labels} against exact labels, {len(frame)} slices"
     figure = figures.repair_costs(dice, pictures.vanished(frame), examples, title)

@@ -6,17 +6,14 @@ from lumbarflow.job import run, software
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import audit, frames, provenance, publish
-    from lumbarflow.report.notes import NOTES
+    from lumbarflow.report import audit, frames, notes, provenance
 
     made_by = provenance.line(software(), snakemake.config)
     found = []
     for path in snakemake.input.tables:
         *_, slices, labels, file = Path(path).parts
         found.append(({"slices": slices, "labels": labels}, Path(file).stem, frames.read_table(path)))
-    publish.write(
-        audit.fidelity(found), Path(snakemake.output[0]).with_suffix(""), *NOTES["apta_fidelity"], made=made_by
-    )
+    notes.write("apta_fidelity", audit.fidelity(found), Path(snakemake.output[0]).parent, made_by)
 
 
 run(main, globals().get("snakemake"))

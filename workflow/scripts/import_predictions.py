@@ -34,13 +34,14 @@ def main(snakemake):
         imported.warn(written, given[name])
         told = masks.tells_structures(params.scheme)
         single = found.array if told else structures.label(classes, found.spacing)
-        writing.write(Path(output.structures) / f"{name}.mha", single.astype(np.uint8), geometry)
-        listed += [{"volume": name, **row} for row in structures.describe(single, found.spacing)]
+        digest = writing.write(Path(output.structures) / f"{name}.mha", single.astype(np.uint8), geometry)
+        described = structures.describe(single, found.spacing)
+        listed += [{"volume": name, "volume_sha256": digest, **row} for row in described]
         rows += written
     who = f"predictions of {snakemake.wildcards.experiment}"
     schemes.check_found(planes, params.scheme, who, params.key, params.sure)
     files.write_csv(output.table, rows, list(rows[0]))
-    files.write_csv(output.described, listed, ("volume", *structures.DESCRIPTION))
+    files.write_csv(output.described, listed, ("volume", "volume_sha256", *structures.DESCRIPTION))
 
 
 run(main, globals().get("snakemake"))

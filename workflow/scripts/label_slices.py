@@ -33,7 +33,7 @@ def main(snakemake):
     table = []
     for row, plane, exact in zip(rows, mask.array, classes, strict=True):
         picture = recipes.make(recipe, plane, exact, place, size)
-        digest = png.write(Path(snakemake.output.pictures) / f"{int(row['index']):03d}.png", picture)
+        digest = png.write(Path(snakemake.output.pictures) / png.name(row["index"]), picture)
         found = " ".join(map(str, np.unique(plane)))
         table.append({"volume": row["volume"], "index": row["index"], "sha256": digest, "labels": found})
     files.write_csv(snakemake.output.table, table, ("volume", "index", "sha256", "labels"))

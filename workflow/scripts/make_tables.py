@@ -6,8 +6,7 @@ from lumbarflow.job import run, software
 def main(snakemake):
     from pathlib import Path
 
-    from lumbarflow.report import provenance, publish, published, results, table3, tables
-    from lumbarflow.report.notes import LAYOUTS, NOTES
+    from lumbarflow.report import notes, provenance, published, results, table3, tables
 
     made_by = provenance.line(software(), snakemake.config)
     manifests = results.manifests(snakemake.input.manifests, snakemake.params.experiments)
@@ -25,8 +24,7 @@ def main(snakemake):
         "table3": table3.table3(table2, found.in_3d, instances, *others),
     }
     for name, frame in made.items():
-        layout = LAYOUTS.get(name, publish.PLAIN)
-        publish.write(frame, Path(snakemake.output[0]).with_name(name), *NOTES[name], layout, made=made_by)
+        notes.write(name, frame, Path(snakemake.output[0]).parent, made_by)
 
 
 run(main, globals().get("snakemake"))

@@ -36,11 +36,11 @@ def main(snakemake):
         "scores": {
             **card.scores(given.metrics, params.evaluation),
             **{"entropy": card.highest_entropy(given.predictions), "everyone": everyone},
+            "chose_epoch": params.validation == "test",
         },
     }
     about, members = models.make(about, trained, [*map(files.read_json, given.decisions)], params.about["weights"])
-    members["CARD.md"] = card.text(about).encode()
-    package.write(snakemake.output[0], about, members)
+    package.write(snakemake.output[0], about, {**members, "CARD.md": card.text(about).encode()})
 
 
 run(main, globals().get("snakemake"))

@@ -25,8 +25,9 @@ def main(snakemake):
         smoothing=params.prediction["slice_smoothing_mm"],
     )
     groups = segmentation.by_volume(files.read_csv(snakemake.input.split))
+    made = [decision.Decision.of(files.read_json(path)) for path in snakemake.input.get("decision", ())]
     said = (segmenter.validate(group, files.read_csv(tables[volume])) for volume, group in groups.items())
-    chosen = decision.choose(filter(None, said), params.prediction)
+    chosen = made[0] if made else decision.choose(filter(None, said), params.prediction)
     files.write_json(snakemake.output.decision, chosen.described())
     pictures, volumes = (Path(snakemake.output[name]) for name in ("pictures", "volumes"))
     pictures.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,15 @@ def main(snakemake):
     device.choose("cpu", snakemake.threads)
     import logging
 
-    from lumbarflow import DataError, files
+    from lumbarflow import DataError, files, source
     from lumbarflow.application import segment
     from lumbarflow.data.new_scans import Scan
 
     name, scan = snakemake.wildcards.scan, Scan(**snakemake.params.scan)
     with files.replacing_folder(snakemake.output[0]) as folder:
         try:
-            models = segment.load(snakemake.input.models, snakemake.params.modules)
+            shipped = [source.shipped_model()] if snakemake.params.shipped else []
+            models = segment.load([*snakemake.input.models, *shipped], snakemake.params.modules)
         except DataError as error:
             failed, reasons = str(error), []
             segment.write_failure(folder, name, failed, software())

@@ -19,12 +19,12 @@ def main(snakemake):
     for path in predictions.whole(snakemake.input.table):
         classes = volumes.read(path)
         labels = structures.label(classes.array, classes.spacing)
-        writing.write(folder / path.name, labels, classes.geometry)
+        digest = writing.write(folder / path.name, labels, classes.geometry)
         rows = structures.describe(labels, classes.spacing)
-        table += [{"volume": path.stem, **row} for row in rows]
+        table += [{"volume": path.stem, "volume_sha256": digest, **row} for row in rows]
         stray = int(np.count_nonzero(classes.array) - np.count_nonzero(labels))
         logging.info("%s: labels %s; %d stray voxels", path.stem, [row["label"] for row in rows], stray)
-    files.write_csv(snakemake.output.table, table, ("volume", *structures.DESCRIPTION))
+    files.write_csv(snakemake.output.table, table, ("volume", "volume_sha256", *structures.DESCRIPTION))
 
 
 run(main, globals().get("snakemake"))

@@ -1,6 +1,7 @@
 """The library behind the workflow: volumes in, segmentation tables out. It does not use Snakemake."""
 
 CLASSES = ("background", "vertebrae", "spinal_canal", "ivd")
+FOREGROUND = CLASSES[1:]
 
 
 class DataError(ValueError):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,10 @@ def software() -> str:
     return f"{name}, commit {said.stdout.strip() or 'unknown'}"
 
 
-def versions() -> dict[str, str]:
-    """{package: version} of those of PACKAGES that this environment has."""
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """{package: version} of those packages that this environment has."""
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -129,6 +129,26 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     # compiled code is cached in the working folder, not beside the source
     os.environ.setdefault("NUMBA_CACHE_DIR", os.path.abspath(".snakemake/numba"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    file = _log_to(snakemake)
+    log = logging.getLogger("lumbarflow.job")
+    parent, command = find_snakemake()
+    end_with(parent)
+    _log_circumstances(log, snakemake, command)
+    started = time.perf_counter()
+    try:
+        main(snakemake)
+    except Exception as error:
+        text, traced = _reason(error)
+        # to the file alone: Snakemake shows the log of a failed job
+        file.handle(log.makeRecord(log.name, logging.ERROR, "", 0, text, (), sys.exc_info() if traced else None))
+        sys.exit(1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    log.info("done in %.1f s, peak memory %.0f MiB", time.perf_counter() - started, peak)
+
+
+def _log_to(snakemake: Any) -> logging.Handler:
+    """Send log lines to the rule's log, which the handler returned writes, and what the user should see at once to the
+    terminal."""
     # Python still writes to the terminal; what C libraries print (TensorFlow when it starts) goes to the log
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
     os.dup2(os.open(snakemake.log[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644), 2)
@@ -141,29 +161,17 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[terminal, file])
     logging.captureWarnings(True)
-    log = logging.getLogger("lumbarflow.job")
-    parent, command = find_snakemake()
-    end_with(parent)
-    _log_circumstances(log, snakemake, command)
-    started = time.perf_counter()
-    try:
-        main(snakemake)
-    except DataError as error:
-        file.handle(log.makeRecord(log.name, logging.ERROR, "", 0, str(error), (), None))
-        sys.exit(1)
-    except OSError as error:
-        advice = DISK.get(error.errno or 0)
-        text = f"{error.filename or 'results'}: cannot be written or read: {error.strerror}; {advice}, and run again"
-        file.handle(
-            log.makeRecord(log.name, logging.ERROR, "", 0, text if advice else "unexpected error", (), sys.exc_info())
-        )
-        sys.exit(1)
-    except Exception:
-        # to the file alone: Snakemake shows the log of a failed job
-        file.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "unexpected error", (), sys.exc_info()))
-        sys.exit(1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    log.info("done in %.1f s, peak memory %.0f MiB", time.perf_counter() - started, peak)
+    return file
+
+
+def _reason(error: Exception) -> tuple[str, bool]:
+    """What the log says of an error that ends a job, and whether its traceback follows."""
+    if isinstance(error, DataError):
+        return str(error), False
+    if isinstance(error, OSError) and (advice := DISK.get(error.errno or 0)):
+        where = error.filename or "results"
+        return f"{where}: cannot be written or read: {error.strerror}; {advice}, and run again", True
+    return "unexpected error", True
 
 
 def compile_once(function: Callable[..., object], *arguments: Any) -> None:

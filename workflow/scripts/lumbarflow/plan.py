@@ -487,7 +487,8 @@ def find_scans(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, S
         sequence = "t2_SPACE" if "t2_SPACE" in config["sequences"] else config["sequences"][0]
         return {f"new-{n}": Scan(f"{PHANTOM}/new/{n}.mha", sequence=sequence) for n in (1, 2)}
     spacing = new_scans.spacing_of(str(config["spacing"]), "config.spacing")
-    return new_scans.find(config["scans"], spacing) if config["scans"] else {}
+    named = config["model"] if isinstance(config["model"], dict) else ()
+    return new_scans.find(config["scans"], spacing, named) if config["scans"] else {}
 
 
 def find_in_results(config: Mapping[str, Any], experiments: Mapping[str, Any]) -> dict[str, Source]:
@@ -507,11 +508,11 @@ def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
     if config["sheet"]:
         volumes = dataset.read_sheet(config["sheet"])
     elif config["root"] == "phantom":
-        foreign = [sequence for sequence in config["sequences"] if sequence not in dataset.PHANTOM_SEQUENCES]
+        foreign = [sequence for sequence in config["sequences"] if sequence not in dataset.SEQUENCES]
         if foreign:
             raise DataError(
                 f"config.sequences: the phantom has no sequence {foreign[0]!r}; it has "
-                f"{', '.join(dataset.PHANTOM_SEQUENCES)}; config.root names a dataset of your own"
+                f"{', '.join(dataset.SEQUENCES)}; config.root names a dataset of your own"
             )
         names = [f"{n + 1}_{s}" for n in range(config["phantom"]["patients"]) for s in config["sequences"]]
         paths = {name: [f"{PHANTOM}/{kind}/{name}.mha" for kind in ("images", "masks")] for name in names}

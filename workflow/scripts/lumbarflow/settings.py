@@ -318,8 +318,8 @@ def _check_networks(key: str, settings: Mapping[str, Any], config: Mapping[str, 
 
 
 # What an experiment of predictions may say; what it says of training would have no effect.
-IMPORTED = ("predictions", "program", "nnunet", "labels_as", "split_of", "folds", "evaluation")
-SOURCES = IMPORTED[:3]
+SOURCES = ("predictions", "program", "nnunet")
+IMPORTED = (*SOURCES, "labels_as", "split_of", "folds", "evaluation")
 
 
 def is_imported(settings: Mapping[str, Any]) -> bool:

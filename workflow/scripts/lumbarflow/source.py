@@ -58,16 +58,22 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
             yield from _walk(child)
 
 
+INSTALLED = ("site-packages", "dist-packages")  # folders of packages that have nothing to do with each other
+
+
 @cache
 def _imports(path: Path, root: Path) -> tuple[frozenset[Path], frozenset[str]]:
-    """Files below `root` that one file of `root` imports, and names of the other packages that it imports.
+    """Files below `root` that one file of `root` imports, and names of the other packages that it imports, which are
+    all others where packages are installed.
 
     For each package in an imported name, its __init__.py and the data files beside it count as imported.
     """
     files: set[Path] = set()
     foreign: set[str] = set()
+    package = path.relative_to(root).with_suffix("").parts[0]
     for name in _statements(path, path.relative_to(root).parent.parts):
-        if not (root / name[0]).is_dir() and not (root / f"{name[0]}.py").is_file():
+        there = (root / name[0]).is_dir() or (root / f"{name[0]}.py").is_file()
+        if not there or (root.name in INSTALLED and name[0] != package):
             foreign.add(name[0])
             continue
         folder = root
@@ -161,6 +167,11 @@ RUN_BY_OTHERS = {"lumbarflow/learning/nnunet.py": ("nnunet/trainer.py",)}
 @cache
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def shipped_digest() -> str:
+    """SHA-256 of the model that comes with the software."""
+    return _sha256(Path(shipped_model()))
 
 
 def digest(script: str, modules: Iterable[str] = ()) -> str:

@@ -96,9 +96,9 @@ def _flags(
     for model, doubt in zip(models, found.doubt, strict=True):
         yield from flags.of_doubt(doubt, model.about["scores"]["entropy"])
     yield from flags.of_border(rows)
-    for model in models:
+    for model, grey in zip(models, found.grey, strict=True):
         yield from flags.of_sequence(scan.sequence, model.about.get("sequences", ()))
-        yield from flags.of_training(volume.spacing, volume.array.shape, found.grey, model.about["trained_on"])
+        yield from flags.of_training(volume.spacing, volume.array.shape, grey, model.about["trained_on"])
 
 
 def segment_into(

@@ -16,7 +16,7 @@ SEQUENCE = re.compile(r"(?!all$)[A-Za-z0-9][A-Za-z0-9_-]*")  # part of result pa
 SUBSETS = ("training", "validation")
 SHEET = ("volume", "patient", "sequence", "image", "mask", "subset", "series")
 REQUIRED = SHEET[:5]
-PHANTOM_SEQUENCES = ("t1", "t2", "t2_SPACE")
+SEQUENCES = ("t1", "t2", "t2_SPACE")
 NAME = re.compile(rf"(?P<patient>[A-Za-z0-9-]+)_(?P<sequence>{SEQUENCE.pattern})")
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of result paths
 PATIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -144,7 +144,8 @@ def find_volumes(root: str | Path) -> dict[str, Source]:
     """The volumes of a SPIDER-style folder: {name: Source}, in natural order.
 
     Expects files of the same names in `root`/images and `root`/masks; an image may lack its mask. Raises DataError for
-    a missing folder, no data, no mask at all, an invalid name, a volume stored twice, or a mask without an image.
+    a BIDS dataset, a missing folder or one that may not be listed, no data, an invalid name, a volume stored twice, a
+    mask without an image, and sequences that differ only in case.
     """
     root = Path(root)
     if (root / "dataset_description.json").is_file() and not (root / "images").is_dir():

@@ -30,13 +30,15 @@ TAGS = [
     *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType", "Rows", "Columns"),
     *("NumberOfFrames", "SamplesPerPixel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "SOPClassUID"),
-    *("RescaleSlope", "RescaleIntercept"),
+    *("RescaleSlope", "RescaleIntercept", "SpacingBetweenSlices", "SliceThickness"),
 ]
 # where enhanced files keep what others keep on top
 GROUPS = {
     "ImagePositionPatient": "PlanePositionSequence",
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
+    "SpacingBetweenSlices": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
 }
@@ -58,7 +60,8 @@ def quiet() -> Iterator[None]:
 @dataclass(frozen=True)
 class Frame:
     """One slice: its file and place in it, position (mm) of its first pixel, directions of its rows and columns [6],
-    mm from row to row and from column to column, and slope and intercept of its values."""
+    mm from row to row and from column to column, slope and intercept of its values, and mm from slice to slice as it
+    says, or 0; slices that lie beside others are where their positions say."""
 
     file: str
     number: int
@@ -66,6 +69,7 @@ class Frame:
     turn: tuple[float, ...]
     spacing: tuple[float, ...]
     scale: tuple[float, float]
+    thickness: float
 
 
 @dataclass
@@ -95,6 +99,7 @@ def index(files: Iterable[str | Path]) -> list[Series]:
     Slices that each have a series of their own are one series. Raises DataError, naming the file, for damaged headers.
     """
     found: dict[str, Series] = {}
+    astray: dict[str, str] = {}  # of a series, a file that does not say where its slices lie
     count = 0
     for file in map(str, files):
         header = _header(file)
@@ -109,9 +114,14 @@ def index(files: Iterable[str | Path]) -> list[Series]:
             series.frames.extend(_frames(file, header) if series.modality != "SEG" else [])
         except FAULTS as error:
             logging.getLogger(__name__).info("%s: %s", file, error)
+            astray.setdefault(uid, file)
+    for uid, file in astray.items():
+        if uid not in found or found[uid].frames or len(found) == 1:
             raise DataError(
                 f"{file}: its DICOM header does not say where each slice lies; replace the file, or take it out"
-            ) from None
+            )
+        logging.getLogger(__name__).warning("%s: left out, its series: no header says where a slice lies", file)
+        del found[uid]
     each = list(found.values())
     if len(each) == count > 2 and len({(series.size, series.number, series.name) for series in each}) == 1:
         logging.getLogger(__name__).info("%d slices, each of a series of its own, taken for one series", count)
@@ -170,18 +180,21 @@ def _frames(file: str, header: Any) -> list[Frame]:
         scale = float(value("RescaleSlope", number, 1)), float(value("RescaleIntercept", number, 0))
         if (len(position), len(turn), len(spacing)) != (3, 6, 2):
             raise ValueError("wrong number of values")
-        frames.append(Frame(file, number, position, turn, spacing, scale))
+        thick = float(value("SpacingBetweenSlices", number) or value("SliceThickness", number) or 0)
+        frames.append(Frame(file, number, position, turn, spacing, scale, thick))
     return frames
 
 
 def choose(path: str | Path, found: Sequence[Series], wanted: str = "") -> Series:
-    """The series of this number, name or UID; without one the only series that is no localiser and no segmentation.
+    """The series of this UID, number or else name; without one the only series that is no localiser and no
+    segmentation.
 
     Raises DataError that lists the series there are.
     """
     listed = "; ".join(map(str, found[:20])) + ("; ..." if len(found) > 20 else "")
     if wanted:
-        fit = [series for series in found if wanted in (series.number, series.name, series.uid)]
+        ways = ([each for each in found if getattr(each, key) == wanted] for key in ("uid", "number", "name"))
+        fit = next(filter(None, ways), [])
     else:
         fit = [series for series in found if not series.localiser and series.modality != "SEG"]
         fit = fit or [series for series in found if series.modality == "SEG"] or list(found)
@@ -208,7 +221,9 @@ def read(path: str | Path, wanted: str = "") -> Stored:
         raise flat(path, 3, series.values)
     check_size(path, [*series.size, len(series.frames)], 8)
     frames = _stacked(path, series.frames)
-    return Stored(_pixels(path, frames, series.size), _geometry(frames, series.size))
+    told = len(frames) > 1 or frames[0].thickness > 0
+    untold = {} if told else {"spacing": "it is a single slice whose header does not say how thick it is"}
+    return Stored(_pixels(path, frames, series.size), _geometry(frames, series.size), untold)
 
 
 def _files(path: str | Path) -> list[str]:
@@ -260,10 +275,10 @@ def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _geometry(frames: Sequence[Frame], size: tuple[int, int]) -> Geometry:
-    """Grid of slices in order; a single slice is 1 mm thick."""
+    """Grid of slices in order; a single slice is as thick as it says, or 1 mm."""
     turn, first, last = np.array(frames[0].turn), np.array(frames[0].position), np.array(frames[-1].position)
     normal = np.cross(turn[:3], turn[3:])
-    step = (last - first) / (len(frames) - 1) if len(frames) > 1 else normal
+    step = (last - first) / (len(frames) - 1) if len(frames) > 1 else normal * (frames[0].thickness or 1)
     rows, columns = frames[0].spacing
     thick = float(np.linalg.norm(step))
     cosines = np.stack([turn[:3], turn[3:], step / thick], axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from ..files import replacing, sha256
 from . import dicom
 
-LARGEST = 225  # the last disc: labels are the numbers of segments
 ONE = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")  # what all slices must share
 # what may tell who the patient is: all of the patient's group, and all that is copied from the source but codes,
 # numbers, UIDs and dates of the study, by which archives sort
@@ -43,7 +41,7 @@ def write(
 ) -> bool:
     """Write labels as a DICOM-SEG (a label map); returns whether it was done.
 
-    labels: [slices, rows, columns] as stored, 1 to LARGEST; image: folder or file of the DICOM series `series` that
+    labels: [slices, rows, columns] SPIDER's, 1 to 225; image: folder or file of the DICOM series `series` that
     they are of; names: {label: what it is}; anonymous: leave out who the patient is. The same labels give the same
     bytes: UIDs are made of the content, dates are the study's. It is not done, and the log says why, for slices of
     several series, which no segmentation can refer to, for no labels, and for headers that highdicom refuses.
@@ -152,7 +150,7 @@ def _step(frames: Sequence[dicom.Frame]) -> float:
 
 def _uid(content: str, what: str) -> str:
     """A UID (2.25, a UUID as a number) that depends on the content alone."""
-    return f"2.25.{int(hashlib.sha256(f'{content} {what}'.encode()).hexdigest()[:32], 16)}"
+    return f"2.25.{int(sha256(f'{content} {what}'.encode())[:32], 16)}"
 
 
 def _kind(number: int) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +91,16 @@ def _entities(root: Path, path: Path, derived: bool = False) -> dict[str, str]:
     return {}
 
 
-def _rules() -> tuple[list[str], list[str]]:
+@cache
+def _rules() -> tuple[list[str], ...]:
     """Patterns of pictures, and of derivatives."""
-    if not RULES:
-        import bidsschematools.rules
-        import bidsschematools.schema
+    import bidsschematools.rules
+    import bidsschematools.schema
 
-        schema = bidsschematools.schema.load_schema()
-        for known in (schema.rules.files.raw.anat, schema.rules.files.deriv.imaging):
-            made = bidsschematools.rules.regexify_filename_rules(known, schema, level=1)
-            RULES.append([rule["regex"] for rule in made])
-    return RULES[0], RULES[1]
-
-
-RULES: list[list[str]] = []  # made once
+    schema = bidsschematools.schema.load_schema()
+    kinds = (schema.rules.files.raw.anat, schema.rules.files.deriv.imaging)
+    made = (bidsschematools.rules.regexify_filename_rules(known, schema, level=1) for known in kinds)
+    return tuple([rule["regex"] for rule in each] for each in made)
 
 
 def _pictures_of(
@@ -154,19 +151,24 @@ def list_dicom(root: Path) -> list[Row]:
     patients: dict[str, str] = {}
     rows: dict[str, Row] = {}
     masks: dict[str, list[str]] = {}
-    nameless = 0
+    nameless, folders = 0, dict[str, Path]()
     for folder, _, names in walk(root):
         files = [str(folder / name) for name in names]
         found = dicom.index(files)
         pictures = [each for each in found if each.modality != "SEG" and not each.localiser and len(each.frames) > 1]
         for series in pictures:
+            if (other := folders.setdefault(series.uid, folder)) != folder:
+                raise DataError(
+                    f"{folder}: slices of a DICOM series of which others lie in {other}; put all of them into one "
+                    "folder, or take out those that are there twice"
+                )
             identity = _tag(series.frames[0].file, "PatientID")
             nameless += not identity
             who = patients.setdefault(identity, f"P{len(patients) + 1:03d}")
             kind = re.sub(r"[^A-Za-z0-9]+", "_", series.name).strip("_") or f"series_{series.number}"
             row = {"volume": _free(f"{who}_{series.number or len(rows) + 1}", rows), "patient": who, "sequence": kind}
-            several = len({each.number for each in pictures}) == len(pictures)
-            row |= {"image": str(folder), "series": series.number if several and series.number else series.uid}
+            same = [each for each in found if series.number in (each.number, each.name)]
+            row |= {"image": str(folder), "series": series.number if series.number and len(same) == 1 else series.uid}
             rows[row["volume"]] = row | {"mask": "", "uid": series.uid}
         for file in files if any(each.modality == "SEG" for each in found) else ():
             if dicom.is_segmentation(file):

@@ -19,7 +19,7 @@ TAG = re.compile(r"[0-9a-fA-F]{4}\|[0-9a-fA-F]{4}")  # DICOM's, kept as text tha
 TYPES = {"UCHAR": "u1", "CHAR": "i1", "USHORT": "u2", "SHORT": "i2", "UINT": "u4", "INT": "i4", "ULONG": "u4"}
 TYPES |= {"LONG": "i4", "ULONG_LONG": "u8", "LONG_LONG": "i8", "FLOAT": "f4", "DOUBLE": "f8"}
 # names that MetaIO knows for one thing
-SPACING, MATRIX = ("ElementSpacing", "ElementSize"), ("TransformMatrix", "Rotation", "Orientation")
+MATRIX = ("TransformMatrix", "Rotation", "Orientation")
 ORIGIN = ("Offset", "Position", "Origin")
 
 
@@ -130,7 +130,9 @@ def _unpacked(path: str, voxels: str, begins: int, wanted: int, claimed: str, su
 def _place(path: str, fields: Mapping[str, str], size: list[int]) -> tuple[Geometry, dict[str, str]]:
     """Geometry, and what the header does not tell of it."""
     dimensions, untold = len(size), {}
-    spacing, matrix, origin = (_numbers(path, fields, keys) for keys in (SPACING, MATRIX, ORIGIN))
+    # an element may be smaller than the way to the next one; where its size stands alone, there is no gap
+    spaced = ("ElementSpacing" if "ElementSpacing" in fields else "ElementSize",)
+    spacing, matrix, origin = (_numbers(path, fields, keys) for keys in (spaced, MATRIX, ORIGIN))
     unit = fields.get("DistanceUnits", "mm")
     if not spacing:
         untold["spacing"] = "its header has no ElementSpacing"
@@ -141,7 +143,7 @@ def _place(path: str, fields: Mapping[str, str], size: list[int]) -> tuple[Geome
     if not matrix:
         untold["orientation"] = "its header has no TransformMatrix, so that nothing says which way it lies"
     for keys, values, number in (
-        (SPACING, spacing, dimensions),
+        (spaced, spacing, dimensions),
         (MATRIX, matrix, dimensions**2),
         (ORIGIN, origin, dimensions),
     ):

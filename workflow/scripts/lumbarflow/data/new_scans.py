@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from .. import DataError
 from ..files import sha256
 from . import tables
-from .dataset import EXTENSIONS, SIDECARS, VOLUME, parse_name, stem, volume_key, walk
+from .dataset import EXTENSIONS, SEQUENCES, SIDECARS, VOLUME, parse_name, stem, volume_key, walk
 
 FILES = tuple(ending for ending in EXTENSIONS if ending != ".dcm")  # one of these holds a whole scan
 LONGEST = 150  # letters of a name, with which more than the folder is called
@@ -35,14 +35,16 @@ class Scan:
         return {"spacing": tuple(self.spacing[::-1])} if self.spacing else {}
 
 
-def find(path: str | Path, spacing: Sequence[float] = ()) -> dict[str, Scan]:
+def find(path: str | Path, spacing: Sequence[float] = (), known: Collection[str] = ()) -> dict[str, Scan]:
     """{name: Scan} of the scans at a path, in natural order; names are of letters, digits, `_` and `-`.
 
     path: a volume; a folder with volumes, DICOM slices or both below it, SPIDER's masks/ apart; a BIDS dataset; or a
     sheet with the columns volume and image and, if need be, sequence, series and spacing. spacing: mm of slice, row and
-    column of each .png among them; without it, pictures are no scans. Raises DataError, naming the path, if there is
-    nothing, or if two scans would have one name.
+    column of each .png among them; without it, pictures are no scans. known: sequences that a name such as 12_STIR.mha
+    may tell, beside SPIDER's. Raises DataError, naming the path, if there is nothing, or if two scans would have one
+    name.
     """
+    known = {*known, *SEQUENCES}
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; `scans` names a scan, a folder of scans, or a sheet of them")
@@ -50,10 +52,10 @@ def find(path: str | Path, spacing: Sequence[float] = ()) -> dict[str, Scan]:
         return _listed(path, spacing)
     if path.is_file():
         _check_told(path, spacing)
-        return {_name(path, path.parent): _scan(path, spacing)}
+        return {_name(path, path.parent): _scan(path, spacing, known)}
     found: dict[str, Scan] = {}
     called: dict[str, str] = {}
-    for name, scan in _bids(path) if (path / "dataset_description.json").is_file() else _below(path, spacing):
+    for name, scan in _bids(path) if (path / "dataset_description.json").is_file() else _below(path, spacing, known):
         same = called.setdefault(name.lower(), scan.image)
         if same != scan.image or name in found:
             raise DataError(
@@ -118,7 +120,7 @@ def spacing_of(text: str, where: str) -> tuple[float, ...]:
     return found
 
 
-def _below(root: Path, spacing: Sequence[float]) -> Iterator[tuple[str, Scan]]:
+def _below(root: Path, spacing: Sequence[float], known: Collection[str]) -> Iterator[tuple[str, Scan]]:
     """The volumes, and the series of DICOM slices, below a folder."""
     dicom, endings = False, (*FILES, PICTURE) if spacing else FILES
     for folder, below, files in walk(root):
@@ -127,7 +129,7 @@ def _below(root: Path, spacing: Sequence[float]) -> Iterator[tuple[str, Scan]]:
         for name in files:
             file = folder / name
             if name.lower().endswith(endings):
-                yield _name(file, root), _scan(file, spacing)
+                yield _name(file, root), _scan(file, spacing, known)
             else:
                 dicom = dicom or not name.lower().endswith((*SHEETS, *SIDECARS, PICTURE))
     if dicom:
@@ -137,13 +139,15 @@ def _below(root: Path, spacing: Sequence[float]) -> Iterator[tuple[str, Scan]]:
             yield row["volume"], Scan(row["image"], row["series"])
 
 
-def _scan(path: Path, spacing: Sequence[float]) -> Scan:
-    """A volume, with the sequence that a name such as 12_t2.mha tells, and, of a picture, its spacing."""
+def _scan(path: Path, spacing: Sequence[float], known: Collection[str]) -> Scan:
+    """A volume, with the sequence that a name such as 12_t2.mha tells, if it is a known one (most names with `_` tell
+    something else: case_0001), and, of a picture, its spacing."""
     mm = tuple(spacing) if _is_picture(path) else ()
     try:
-        return Scan(str(path), sequence=parse_name(_stem(path))[1], spacing=mm)
+        sequence = parse_name(_stem(path))[1]
     except DataError:
-        return Scan(str(path), spacing=mm)
+        sequence = ""
+    return Scan(str(path), sequence=sequence if sequence in known else "", spacing=mm)
 
 
 def _stem(path: Path) -> str:

@@ -64,11 +64,14 @@ def _listed(sheet: Path) -> list[tuple[str, str]]:
     return found
 
 
-def whole(table: str | Path) -> list[Path]:
-    """The predicted volumes beside a predictions.csv, none of a split of slices. Raises DataError if one is missing."""
-    names = {row["volume"] for row in files.read_csv(table) if not row["plane_sha256"]}
-    paths = [Path(table).with_name("volumes") / name for name in sorted(f"{name}.mha" for name in names)]
+def whole(table: str | Path, folder: str = "volumes") -> list[Path]:
+    """The volumes, in this folder beside a predictions.csv or structures.csv, of which the table gives the digests: of
+    a split of slices none. Raises DataError if one is missing, or is not the file that the table describes."""
+    digests = {f"{row['volume']}.mha": row["volume_sha256"] for row in files.read_csv(table) if row["volume_sha256"]}
+    paths = [Path(table).with_name(folder) / name for name in sorted(digests)]
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: is missing; delete {table} and run again")
+        if files.sha256(path.read_bytes()) != digests[path.name]:
+            raise DataError(f"{path}: is not the file its table describes; delete {table} and run again")
     return paths

@@ -16,14 +16,13 @@ from typing import Any
 
 import yaml
 
-from .. import CLASSES, DataError
+from .. import CLASSES, FOREGROUND, DataError
 from ..source import project
 
 # name, unknown, key (of the config), structures, and for each class its labels in order, [[first, last], ...]
 Scheme = dict[str, Any]
 
 ORDERS = ("spider", "upwards", "downwards", "none")
-UNKNOWN = ("error", "background")
 RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
 HIGHEST = 65535
 FOLDER = project("config", "labels")  # the schemes that come with the workflow
@@ -108,8 +107,8 @@ def _checked(path: Path, content: Any) -> Scheme:
             if first.setdefault(label, kind) != kind:
                 raise DataError(f"{path}: the label {label} stands under {first[label]} and under {kind}")
         scheme[kind] = ranges
-    if not any(scheme[kind] for kind in CLASSES[1:]):
-        raise DataError(f"{path}: names no label of {', '.join(CLASSES[1:])}")
+    if not any(scheme[kind] for kind in FOREGROUND):
+        raise DataError(f"{path}: names no label of {', '.join(FOREGROUND)}")
     return scheme
 
 
@@ -134,7 +133,7 @@ def labels(scheme: Mapping[str, Any], kind: str) -> list[int]:
 
 def lacking(scheme: Mapping[str, Any]) -> list[str]:
     """The foreground classes that a scheme has no label for."""
-    return [kind for kind in CLASSES[1:] if not scheme[kind]]
+    return [kind for kind in FOREGROUND if not scheme[kind]]
 
 
 def fitting(found: Collection[int]) -> list[str]:
@@ -144,7 +143,7 @@ def fitting(found: Collection[int]) -> list[str]:
         scheme = load(name, "background")
         assert scheme is not None  # only with unknown `error`
         known = {kind: set(labels(scheme, kind)) for kind in CLASSES}
-        if set(found) <= set().union(*known.values()) and all(known[kind] & set(found) for kind in CLASSES[1:]):
+        if set(found) <= set().union(*known.values()) and all(known[kind] & set(found) for kind in FOREGROUND):
             fit.append(name)
     return fit
 
@@ -167,8 +166,8 @@ def check_found(
     found: Counter[int] = Counter()
     for plane in planes:
         found.update(plane)
-        counts.update(kind for kind in CLASSES[1:] if set(plane) & set(labels(spider, kind)))
-    missing = [kind for kind in CLASSES[1:] if (scheme or spider)[kind] and not counts[kind]]
+        counts.update(kind for kind in FOREGROUND if set(plane) & set(labels(spider, kind)))
+    missing = [kind for kind in FOREGROUND if (scheme or spider)[kind] and not counts[kind]]
     if missing and sure:
         logging.getLogger(__name__).warning(
             "%s: hold no %s at all, for which they score 0", what, " and no ".join(missing)
@@ -183,6 +182,6 @@ def check_found(
         raise DataError(
             f"{what}: no mask holds any {' or '.join(missing)} under the label scheme "
             f"{scheme['name'] if scheme else 'spider'}; slices that show a class: "
-            f"{', '.join(f'{kind} {counts[kind]}' for kind in CLASSES[1:])}; labels found: "
+            f"{', '.join(f'{kind} {counts[kind]}' for kind in FOREGROUND)}; labels found: "
             f"{' '.join(map(str, sorted(found)))}; {hint}"
         )

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import CLASSES
+from .. import CLASSES, FOREGROUND
 from .labels import LABELS, hidden
 
 if TYPE_CHECKING:  # only the type is needed here, not the reader of volumes
     from .volumes import Volume
 
-FOREGROUND = CLASSES[1:]
 DESCRIPTION = (
     *("volume", "patient", "sequence", "orientation", "slices", "height", "width"),
     *("slice_mm", "row_mm", "column_mm", "minimum", "maximum", "values", "labels", "hidden"),

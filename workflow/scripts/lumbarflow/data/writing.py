@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from .. import DataError
-from ..files import replacing
+from ..files import replacing, sha256
 from .geometry import Geometry
 
 
@@ -20,8 +20,9 @@ def stored(array: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
     return np.ascontiguousarray(array.transpose(np.argsort([2 - axis for axis, _ in axes])))
 
 
-def write(path: str | Path, array: NDArray[Any], geometry: Geometry) -> None:
-    """Write a canonical array [slices, rows, columns] as a compressed volume on its stored grid."""
+def write(path: str | Path, array: NDArray[Any], geometry: Geometry) -> str:
+    """Write a canonical array [slices, rows, columns] as a compressed volume on its stored grid; returns the file's
+    SHA-256."""
     image = sitk.GetImageFromArray(stored(array, geometry))
     image.SetSpacing(geometry.spacing)
     image.SetOrigin(geometry.origin)
@@ -32,3 +33,4 @@ def write(path: str | Path, array: NDArray[Any], geometry: Geometry) -> None:
         except RuntimeError as error:
             logging.getLogger(__name__).info("ITK on %s: %s", path, error)
             raise DataError(f"{path}: cannot be written; is the disk full, or the folder not yours?") from None
+        return sha256(temporary.read_bytes())

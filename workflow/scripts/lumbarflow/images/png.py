@@ -1,6 +1,7 @@
 """Slices and class masks as 8-bit PNG files."""
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,16 @@ from ..files import replacing, sha256
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # pixels per side, as in the config's schema: a larger PNG is not from this workflow and may unpack to gigabytes
 LARGEST = 4096
+
+
+def name(index: int | str) -> str:
+    """Name of the file of a slice's picture."""
+    return f"{int(index):03d}.png"
+
+
+def slice_path(folder: str | Path, row: Mapping[str, Any]) -> Path:
+    """Path of a slice's picture. folder: of its recipe; row: with `volume` and `index`."""
+    return Path(folder, row["volume"], name(row["index"]))
 
 
 def write(path: str | Path, array: NDArray[np.uint8]) -> str:

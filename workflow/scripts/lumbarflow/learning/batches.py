@@ -33,11 +33,11 @@ def padded_size(size: Sequence[int], divisor: int = 16) -> tuple[int, ...]:
     return tuple(-(-length // divisor) * divisor for length in size)
 
 
-def pad(array: NDArray[Scalar], size: Sequence[int], value: float = 0) -> NDArray[Scalar]:
+def pad(array: NDArray[Scalar], size: Sequence[int]) -> NDArray[Scalar]:
     """Pad [..., H, W] at the bottom and right to `size` [H, W]."""
     widths = [(0, 0)] * (array.ndim - 2)
     widths += [(0, whole - part) for whole, part in zip(size, array.shape[-2:], strict=True)]
-    return np.pad(array, widths, constant_values=value)
+    return np.pad(array, widths)
 
 
 def load_images(
@@ -55,7 +55,7 @@ def load_images(
     """
 
     def read(row: Row) -> NDArray[np.uint8]:
-        return resize(png.read(slice_path(folder, row), row["image_sha256"]), size, how)
+        return resize(png.read(png.slice_path(folder, row), row["image_sha256"]), size, how)
 
     return stacked(rows, read, size, neighbours, among)
 
@@ -107,11 +107,7 @@ def load_masks(rows: Sequence[Row], folder: str | Path, size: Sequence[int], how
 
 def read_masks(rows: Sequence[Row], folder: str | Path) -> Iterator[NDArray[np.uint8]]:
     """Class masks of split rows, uint8 [h, w] on the canvas."""
-    return (png.read(slice_path(folder, row), row["mask_sha256"]) for row in rows)
-
-
-def slice_path(folder: str | Path, row: Row) -> Path:
-    return Path(folder) / row["volume"] / f"{int(row['index']):03d}.png"
+    return (png.read(png.slice_path(folder, row), row["mask_sha256"]) for row in rows)
 
 
 def augment(
@@ -282,8 +278,11 @@ def iterate(
             pool.shutdown(cancel_futures=True)  # of a training that stops here
 
 
+PLANES = 8  # segmented at one time: as many as a network takes in a batch
+
+
 def predict(
-    model: "keras.Model", images: NDArray[np.uint8], normalisation: str, size: int
+    model: "keras.Model", images: NDArray[np.uint8], normalisation: str, size: int = PLANES
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Class probabilities of uint8 images [N, H, W], or with neighbours [N, H, W, C], batch by batch: yields (slice of
     N, float32 [n, H, W, 4]).

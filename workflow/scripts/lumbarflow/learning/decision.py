@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .. import CLASSES
+from .. import CLASSES, FOREGROUND
 
 NOTHING = 255  # in a mask of p > 0.5: no class exceeds 0.5
 REACH, STEP = 2.0, 0.125  # of offsets (nats): the largest, and the grid that they are chosen from
@@ -35,6 +35,11 @@ class Decision:
 
     offsets: Mapping[str, float] = field(default_factory=dict)
     smallest: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, described: Mapping[str, Mapping[str, float]]) -> Self:
+        """As decision.json says."""
+        return cls(described["offsets"], described["min_component_mm3"])
 
     def described(self) -> dict[str, Mapping[str, float]]:
         """decision.json."""
@@ -163,7 +168,7 @@ def choose_smallest(volumes: Sequence[Scored], candidates: Iterable[float]) -> d
     """For each foreground class, the volume (mm3) of the smallest component to keep: the candidate, or 0, with the best
     Dice pooled over the volumes; on a tie, the smallest. volumes: of patients outside the test set."""
     chosen = {}
-    for k, name in enumerate(CLASSES[1:], 1):
+    for k, name in enumerate(FOREGROUND, 1):
         scores = []
         for candidate in sorted({0, *candidates}):
             sums = np.zeros(2)

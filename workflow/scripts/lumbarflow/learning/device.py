@@ -6,11 +6,10 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from .. import DataError
+from .. import DataError, job
 from . import gpus
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -120,9 +119,4 @@ def _cpu_flags() -> list[str]:
 def versions() -> dict[str, str]:
     """The backend, and versions of what determines the numbers of a training."""
     found = {"python": platform.python_version(), "backend": os.environ["KERAS_BACKEND"]}
-    for package in ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return found | job.versions(("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python-headless"))

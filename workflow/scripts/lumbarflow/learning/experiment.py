@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import files
 from ..images import weights
 from . import batches, device, losses, networks, splits, training
 
@@ -49,7 +49,7 @@ def resume_file(folder: Path, settings: Settings, code: str, split: Path, used: 
     """
     precision = device.precision(settings["training"]["precision"], used)
     decisive = json.dumps([settings, precision, device.versions(), code], sort_keys=True).encode()
-    key = hashlib.sha256(decisive + b"\n" + split.read_bytes()).hexdigest()[:16]
+    key = files.sha256(decisive + b"\n" + split.read_bytes())[:16]
     for other in folder.glob("*.npz"):
         if other.stem != key:
             other.unlink()
@@ -62,14 +62,8 @@ def load(
     """Images uint8 [N, H, W], or with neighbours [N, H, W, C], and masks uint8 [N, H, W] of one subset of a split, on
     the network grid."""
     chosen, grid = [row for row in rows if row["subset"] == subset], (network["image_size"], network["resize"])
-    images = batches.load_images(chosen, slice_folder, *grid, network.get("neighbours", 0), rows)
+    images = batches.load_images(chosen, slice_folder, *grid, networks.neighbours(network), rows)
     return images, batches.load_masks(chosen, label_folder, *grid)
-
-
-def build(network: Settings) -> keras.Model:
-    """Build the network of an experiment's settings; its input is the image size, padded to the network's divisor."""
-    size = batches.padded_size(network["image_size"], networks.divisor(network["name"]))
-    return networks.build(network["name"], size, neighbours=network.get("neighbours", 0), **network["options"])
 
 
 def run(
@@ -98,7 +92,7 @@ def run(
     precision = device.precision(settings["training"]["precision"], used)
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
-    learning = build(network)
+    learning = networks.of_settings(network)
     layers, links = networks.outline(learning)
     fit = training.train(
         learning,
@@ -113,12 +107,12 @@ def run(
         workers=workers,
     )
     keras.config.set_dtype_policy("float32")  # independent of the training, so that all machines predict the same
-    model = build(network)
+    model = networks.of_settings(network)
     model.set_weights(fit.model.get_weights())
     scores: dict[str, float] = {}
     if not everyone:
         test = load(rows, "test", network, slice_folder, label_folder)
-        scores = training.evaluate(model, *test, 8, settings["normalisation"], losses.make(**loss))
+        scores = training.evaluate(model, *test, batches.PLANES, settings["normalisation"], losses.make(**loss))
         fit.history[-1]["test_accuracy"] = scores["accuracy"]
     about = {"best_epoch": fit.best_epoch, "parameters": model.count_params(), "seed": seed, "device": used}
     about |= {"settings": settings, "images": {name: len(images) for name, (images, _) in sets.items()}}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import CLASSES
+from .. import CLASSES, FOREGROUND
 from ..images import slices
 from . import batches
 from .segmentation import Row, Segmenter
@@ -54,7 +54,7 @@ def _certain(classes: NDArray[np.uint8]) -> NDArray[np.float32]:
 def warn(rows: Sequence[Mapping[str, Any]], path: str) -> None:
     """Say in the log if a predicted volume has next to nothing in common with the truth. rows: of predictions.csv."""
     sums = {
-        key: sum(float(row[f"{key}_{k}"]) for row in rows for k in CLASSES[1:])
+        key: sum(float(row[f"{key}_{k}"]) for row in rows for k in FOREGROUND)
         for key in ("soft_overlap", "soft_pred", "soft_truth")
     }
     dice = 2 * sums["soft_overlap"] / max(sums["soft_pred"] + sums["soft_truth"], 1)

@@ -14,16 +14,16 @@ MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 @contextmanager
-def explained(memory: str, lost: str = "") -> Iterator[None]:
+def explained(memory: str, lost: str) -> Iterator[None]:
     """Turn an error of any backend into a DataError: of too little memory with the message `memory`, of a device
-    that stopped answering with `lost`, if it is given. All others pass."""
+    that stopped answering with `lost`. All others pass."""
     try:
         yield
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         if OUT_OF_MEMORY.search(said):
             raise DataError(memory) from None
-        if lost and LOST.search(said):
+        if LOST.search(said):
             raise DataError(f"{lost} ({said.splitlines()[0][:300]})") from None
         raise
 

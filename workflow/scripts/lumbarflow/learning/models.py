@@ -18,7 +18,6 @@ from ..files import sha256
 from ..images import png, slices
 from ..registry import module_of
 from . import package
-from .batches import slice_path
 from .networks import NETWORKS
 from .normalisation import NORMALISATIONS
 from .scans import Model, grey, segment
@@ -130,7 +129,7 @@ def _wrong_option(network: Mapping[str, Any]) -> ValidationError | None:
 
 
 def _networks(about: Mapping[str, Any], members: Mapping[str, bytes], path: str | Path) -> list[keras.Model]:
-    from . import experiment  # imports Keras
+    from .networks import of_settings
 
     networks = []
     for each in about["networks"]:
@@ -138,7 +137,7 @@ def _networks(about: Mapping[str, Any], members: Mapping[str, bytes], path: str 
         if each["member"] not in members:
             raise DataError(f"{where}: is told of in model.json, but not there; package the model again")
         weights = package.unpack(members[each["member"]], each["shapes"], where)
-        network = experiment.build(about["settings"]["network"])
+        network = of_settings(about["settings"]["network"])
         shapes = [tuple(variable.shape) for variable in network.weights]
         if shapes != [array.shape for array in weights]:
             raise DataError(
@@ -208,7 +207,7 @@ def check(path: str | Path, modules: Collection[str] = ()) -> dict[str, Any]:
         (np.count_nonzero((found == k) & (expected == k)), (found == k).sum() + (expected == k).sum()) for k in shown
     ]
     dice = min(float(2 * both / total) for both, total in sizes)
-    return {"name": model.about["name"], "sha256": model.sha256, "dice": dice, "passed": dice >= ALIKE}
+    return {"name": model.about["name"], "dice": dice, "passed": dice >= ALIKE}
 
 
 def _decoded(members: Mapping[str, bytes], name: str, path: str | Path) -> NDArray[np.uint8]:
@@ -231,7 +230,7 @@ def seen(splits: Iterable[Sequence[Mapping[str, str]]], everyone: bool = False) 
 
 def grey_of(table: Sequence[Mapping[str, Any]], folder: Path) -> tuple[float, float]:
     """scans.grey of the slices of one volume. table: its rows of the slice table, beside which its slices lie."""
-    canvases = [png.read(slice_path(folder, row), row["sha256"]) for row in table]
+    canvases = [png.read(png.slice_path(folder, row), row["sha256"]) for row in table]
     return grey(canvases, slices.Placement.of(table[0]))
 
 

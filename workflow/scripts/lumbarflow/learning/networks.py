@@ -7,7 +7,7 @@ may set and the divisor of its image size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import DataError
@@ -117,7 +117,7 @@ def _model(name: str, image: keras.KerasTensor, x: keras.KerasTensor, classes: i
     return keras.Model(image, _head(x, classes, initializer), name=name)
 
 
-@NETWORKS.register("paper", PAPER, divisor=16)
+@NETWORKS.register("paper", PAPER)
 def paper(
     image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float, upsample: str
 ) -> keras.Model:
@@ -178,7 +178,7 @@ def _encoder(
     return found
 
 
-@NETWORKS.register("unet", RIVAL, divisor=16)
+@NETWORKS.register("unet", RIVAL)
 def unet(image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float) -> keras.Model:
     """U-Net: Ronneberger, Fischer, Brox, MICCAI 2015 (width 64 there); here padding keeps the size."""
     image = _image(image_size)
@@ -204,7 +204,7 @@ def _gate(
     return keras.layers.Multiply()([skip, keras.layers.UpSampling2D(2, interpolation="bilinear")(share)])
 
 
-@NETWORKS.register("attention_unet", RIVAL, divisor=16)
+@NETWORKS.register("attention_unet", RIVAL)
 def attention_unet(
     image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float
 ) -> keras.Model:
@@ -242,7 +242,7 @@ def _residuals(
     return x
 
 
-@NETWORKS.register("improved_attention_unet", RIVAL, divisor=16)
+@NETWORKS.register("improved_attention_unet", RIVAL)
 def improved_attention_unet(
     image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float
 ) -> keras.Model:
@@ -269,7 +269,7 @@ def improved_attention_unet(
     return _model("improved_attention_unet", image, x, classes, initializer)
 
 
-@NETWORKS.register("unet_plus_plus", {**RIVAL, "deep_supervision": DEEP_SUPERVISION}, divisor=16)
+@NETWORKS.register("unet_plus_plus", {**RIVAL, "deep_supervision": DEEP_SUPERVISION})
 def unet_plus_plus(
     image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float, deep_supervision: bool
 ) -> keras.Model:
@@ -293,7 +293,7 @@ def unet_plus_plus(
     return keras.Model(image, mean, name="unet_plus_plus")
 
 
-@NETWORKS.register("residual_unet", {**RIVAL, "blocks": BLOCKS}, divisor=16)
+@NETWORKS.register("residual_unet", {**RIVAL, "blocks": BLOCKS})
 def residual_unet(
     image_size: Sequence[int], classes: int, width: int, initializer: str, momentum: float, blocks: Sequence[int]
 ) -> keras.Model:
@@ -319,7 +319,7 @@ def residual_unet(
     return _model("residual_unet", image, x, classes, initializer)
 
 
-@NETWORKS.register("ensemble", {"width": _width(16), "momentum": MOMENTUM, "members": MEMBERS}, divisor=16)
+@NETWORKS.register("ensemble", {"width": _width(16), "momentum": MOMENTUM, "members": MEMBERS})
 def ensemble(
     image_size: Sequence[int], classes: int, width: int, momentum: float, members: Sequence[str]
 ) -> keras.Model:
@@ -335,9 +335,23 @@ def ensemble(
     return keras.Model(image, mean, name="ensemble")
 
 
+def neighbours(network: Mapping[str, Any]) -> int:
+    """Slices on each side that a network also sees. network: its settings, which earlier versions wrote without
+    them."""
+    return int(network.get("neighbours", 0))
+
+
 def divisor(name: str) -> int:
     """The number by which the image size of this network must be divisible."""
     return NETWORKS.get(name).more.get("divisor", DIVISOR)
+
+
+def of_settings(network: Mapping[str, Any]) -> keras.Model:
+    """Build the network of an experiment's settings; its input is the image size, padded to the network's divisor."""
+    from .batches import padded_size  # imports numpy, which planning does not need
+
+    size = padded_size(network["image_size"], divisor(network["name"]))
+    return build(network["name"], size, neighbours=neighbours(network), **network["options"])
 
 
 def build(name: str, image_size: Sequence[int], classes: int = 4, neighbours: int = 0, **options: Any) -> keras.Model:
@@ -397,10 +411,15 @@ def with_heads(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, keras.ops.stack(means[0].input, axis=1), name=model.name) if means else model
 
 
+def _is_graph(layer: keras.Layer) -> bool:
+    """Whether a layer is a model whose own layers have known outputs: no subclass of keras.Model that only calls."""
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
 def every_layer(model: keras.Model) -> Iterator[keras.Layer]:
     """The layers of a model, and of an ensemble those of its members."""
     for layer in model.layers:
-        yield from every_layer(layer) if isinstance(layer, keras.Model) else (layer,)
+        yield from every_layer(layer) if _is_graph(layer) else (layer,)
 
 
 def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
@@ -423,7 +442,7 @@ def outline(model: keras.Model) -> tuple[list[Box], list[tuple[str, str]]]:
     boxes: list[Box] = []
     links: list[tuple[str, str]] = []
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
+        if _is_graph(layer):
             inner, within = outline(layer)
             boxes += [(f"{layer.name}/{name}", kind, h, w, filters) for name, kind, h, w, filters in inner]
             links += [(f"{layer.name}/{a}", f"{layer.name}/{b}") for a, b in within]

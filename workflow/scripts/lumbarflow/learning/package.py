@@ -31,7 +31,14 @@ DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
 
 
 def write(path: str | Path, about: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
-    """Write a package. about: what model.json holds, with the keys of NEEDED; members: {name in the archive: bytes}."""
+    """Write a package. about: what model.json holds, with the keys of NEEDED; members: {name in the archive: bytes}.
+    Raises DataError for a member that is larger than `read` allows."""
+    for name, content in members.items():
+        if len(content) > LARGEST:
+            raise DataError(
+                f"{path}: {name} has {len(content) / 2**20:.0f} MiB; a package holds at most {LARGEST // 2**20} of a "
+                "network: set package.weights to float16, or train a narrower network"
+            )
     listed = {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in sorted(members.items())}
     manifest = json.dumps({**about, "format": FORMAT, "members": listed}, indent=1, sort_keys=True) + "\n"
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from .. import CLASSES, DataError
 from ..images import png
 from ..images.slices import Placement, resize, to_source
-from ..registry import load as load_module
 from ..registry import module_of
-from .batches import Row, padded_size, predict, slice_path, stacked
-from .networks import divisor
+from .batches import Row, padded_size, predict, stacked
+from .networks import divisor, neighbours, of_settings
 
 TINY = 1e-7  # the least width that is divided by
 
@@ -28,18 +27,22 @@ if TYPE_CHECKING:
 def load(path: str | Path, network: Mapping[str, Any] | None = None) -> "keras.Model":
     """Read a .keras file in safe mode: code in the file is never run.
 
-    network: settings that it was built by. If it is the user's own, the layers that its module defines are also known.
-    Raises DataError for a damaged or foreign file, or a model for another size or other classes.
+    network: settings that it was built by. One of the user's own is built by its function once more and takes only its
+    weights from the file, which knows nothing of the layers, functions and initializers of other modules. Raises
+    DataError for a damaged or foreign file, or a model for another size or other classes.
     """
     import keras
 
     from . import layers as ours
 
-    module = module_of(network["name"]) if network else None
-    known = {**vars(ours), **(vars(load_module(module, "network.name")) if module else {})}
-    layers = {name: each for name, each in known.items() if isinstance(each, type) and issubclass(each, keras.Layer)}
+    known = {
+        name: each for name, each in vars(ours).items() if isinstance(each, type) and issubclass(each, keras.Layer)
+    }
+    own = of_settings(network) if network and module_of(network["name"]) else None
     try:
-        model = keras.models.load_model(path, custom_objects=layers, compile=False, safe_mode=True)
+        if own is not None:
+            own.load_weights(path)
+        model = own or keras.models.load_model(path, custom_objects=known, compile=False, safe_mode=True)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: is not a model of this workflow ({reason}); delete it and run again") from None
@@ -56,17 +59,14 @@ def load(path: str | Path, network: Mapping[str, Any] | None = None) -> "keras.M
 
 
 def channels_of(network: Mapping[str, Any]) -> int:
-    """Slices that a network sees at one time. network: its settings, which earlier versions wrote without
-    `neighbours`."""
-    return 2 * int(network.get("neighbours", 0)) + 1
+    """Slices that a network of these settings sees at one time."""
+    return 2 * neighbours(network) + 1
 
 
-def probabilities(
-    model: "keras.Model", images: NDArray[np.uint8], normalisation: str, batch: int = 8
-) -> NDArray[np.float32]:
+def probabilities(model: "keras.Model", images: NDArray[np.uint8], normalisation: str) -> NDArray[np.float32]:
     """Class probabilities float32 [N, H, W, 4] of uint8 images [N, H, W], or with neighbours [N, H, W, C], on the
     network grid."""
-    return np.concatenate([p for _, p in predict(model, images, normalisation, batch)])
+    return np.concatenate([p for _, p in predict(model, images, normalisation)])
 
 
 def entropy(p: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -79,6 +79,15 @@ def doubt(p: NDArray[np.floating]) -> NDArray[np.float64]:
     places that is: sums over planes give the mean of a volume."""
     found = p.argmax(-1) > 0
     return np.array([entropy(p)[found].sum(dtype=np.float64), found.sum()])
+
+
+def mean(arrays: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Mean of a few arrays, in their order."""
+    total: Any = np.float32(0)
+    count = 0
+    for array in arrays:
+        total, count = total + array, count + 1
+    return total / count
 
 
 def offsets(views: int) -> list[tuple[float, float]]:
@@ -125,7 +134,7 @@ def load_view(
     """As batches.load_images, shifted by `offset` network pixels."""
 
     def read(row: Row) -> NDArray[np.uint8]:
-        return view(png.read(slice_path(folder, row), row["image_sha256"]), size, how, offset)
+        return view(png.read(png.slice_path(folder, row), row["image_sha256"]), size, how, offset)
 
     return stacked(rows, read, size, neighbours, among)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Self
@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from .. import CLASSES, DataError
 from ..images import slices
-from . import decision, limits, prediction
-from .batches import around
+from . import decision, limits, networks, prediction
+from .batches import PLANES, around
 
 if TYPE_CHECKING:
     import keras
-
-PLANES = 8  # segmented at one time: as many as a network takes in a batch
 
 # of each view of some slices: class probabilities [N, H, W, 4] on the network grid, and its shift
 _Said = list[tuple[NDArray[np.float32], tuple[float, float]]]
@@ -41,14 +39,14 @@ class Segmented:
     classes: uint8 [slices, H, W] on the scan's own grid; entropy: of the networks' mean probabilities, float32 (nats)
     [slices, H, W]; doubt: for each model, the mean over its networks of their own mean entropy where they see
     structures; dice: the lowest mean over the foreground classes of the Dice between the masks of two networks, NaN
-    of one network; grey: mean and standard deviation of the pictures that the first model was shown.
+    of one network; grey: for each model, mean and standard deviation of the pictures that it was shown.
     """
 
     classes: NDArray[np.uint8]
     entropy: NDArray[np.float32]
     doubt: tuple[float, ...]
     dice: float
-    grey: tuple[float, float]
+    grey: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,14 @@ class _View:
         greys = (slices.to_grey(plane, *window) for plane, window in zip(array[part], self.windows[part], strict=True))
         return [slices.to_canvas(grey, self.place, recipe["size"], recipe["resize"]) for grey in greys]
 
+    def each_canvas(self, array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
+        """The same of all slices, one at a time."""
+        return (self.canvases(array, slice(number, number + 1))[0] for number in range(len(array)))
+
     @property
     def neighbours(self) -> int:
         """Slices on each side that the networks also see."""
-        return int(self.model.about["settings"]["network"].get("neighbours", 0))
+        return networks.neighbours(self.model.about["settings"]["network"])
 
     def on_source(self, array: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
         """Class probabilities [networks, H, W, 4] on each source plane, as segmentation.Segmenter has them."""
@@ -95,7 +97,7 @@ class _View:
             for number in range(part.stop - part.start):
                 yield np.stack(
                     [
-                        _mean(prediction.on_source(p[number], self.row, size, offset) for p, offset in each)
+                        prediction.mean(prediction.on_source(p[number], self.row, size, offset) for p, offset in each)
                         for each in said
                     ]
                 )
@@ -118,13 +120,14 @@ def segment(array: NDArray[Any], spacing: Sequence[float], models: Sequence[Mode
         of_networks = np.concatenate(said)
         masks[:, number] = [decided.decide(p) for p in of_networks]
         doubts += [prediction.doubt(p) for p in of_networks]
-        p = _mean(of_networks)
+        p = prediction.mean(of_networks)
         classes[number], entropy[number] = decided.decide(p), prediction.entropy(p)
-    cleaned = [decided.clean(each, spacing) for each in (classes, *masks)]
+    for each in (classes, *masks):
+        each[:] = decided.clean(each, spacing)
     of_models = np.split(doubts[:, 0] / np.maximum(doubts[:, 1], 1), np.cumsum([len(m.networks) for m in models])[:-1])
     doubt = tuple(float(each.mean()) for each in of_models)
-    shown = views[0].canvases(array, slice(None))
-    return Segmented(cleaned[0], entropy, doubt, _agreement(cleaned[1:]), grey(shown, views[0].place))
+    shown = tuple(grey(view.each_canvas(array), view.place) for view in views)
+    return Segmented(classes, entropy, doubt, _agreement(masks), shown)
 
 
 def _check_memory(views: Sequence[_View], shape: Sequence[int]) -> None:
@@ -173,7 +176,7 @@ def _views(
     network: keras.Model,
 ) -> _Said:
     """(class probabilities [N, H, W, 4] on the network grid, its shift) of each view of some slices. seen: as of
-    _View.say."""
+    `_seen`."""
     grid = settings["network"]["image_size"], settings["network"]["resize"]
     found = []
     for offset in prediction.offsets(views):
@@ -188,16 +191,7 @@ def _views(
     return found
 
 
-def _mean(arrays: Any) -> NDArray[np.float32]:
-    """Mean of a few arrays, in their order."""
-    total: Any = np.float32(0)
-    count = 0
-    for array in arrays:
-        total, count = total + array, count + 1
-    return total / count
-
-
-def _agreement(masks: Sequence[NDArray[np.uint8]]) -> float:
+def _agreement(masks: Iterable[NDArray[np.uint8]]) -> float:
     """Lowest mean Dice over the foreground classes between two of the class masks; a class that neither shows is left
     out; NaN for fewer than two masks."""
     found = []
@@ -211,8 +205,9 @@ def _agreement(masks: Sequence[NDArray[np.uint8]]) -> float:
     return min(found, default=float("nan"))
 
 
-def grey(canvases: Sequence[NDArray[np.uint8]], place: slices.Placement) -> tuple[float, float]:
+def grey(canvases: Iterable[NDArray[np.uint8]], place: slices.Placement) -> tuple[float, float]:
     """Mean and standard deviation of the greys of a volume's slices, black bars apart."""
     rows, columns = slice(place.top, place.top + place.height), slice(place.left, place.left + place.width)
-    values = np.stack([canvas[rows, columns] for canvas in canvases])
-    return float(values.mean()), float(values.std())
+    counts = sum(np.bincount(canvas[rows, columns].ravel(), minlength=256) for canvas in canvases)
+    mean = np.average(np.arange(256), weights=counts)
+    return float(mean), float(np.sqrt(np.average((np.arange(256) - mean) ** 2, weights=counts)))

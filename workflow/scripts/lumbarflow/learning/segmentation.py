@@ -16,13 +16,11 @@ from .. import CLASSES
 from ..data import writing
 from ..data.geometry import Geometry
 from ..images import png, weights
-from . import batches, decision, prediction
+from . import batches, decision, networks, prediction
 from .decision import Decision, Opinion
 
 if TYPE_CHECKING:
     import keras
-
-PLANES = 8  # segmented at one time: as many as the network takes in a batch
 
 Row = Mapping[str, str]
 # columns of the split that predictions.csv repeats
@@ -80,7 +78,7 @@ class Segmenter:
     @property
     def neighbours(self) -> int:
         """Slices on each side that the network also sees; then groups of rows hold all slices of a volume."""
-        return int(self.settings["network"].get("neighbours", 0))
+        return networks.neighbours(self.settings["network"])
 
     def segment(self, group: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Class probabilities [N, H, W, 4] and true classes [N, H, W] of split rows, on the network grid."""
@@ -102,8 +100,8 @@ class Segmenter:
     ) -> Iterator[NDArray[np.float32]]:
         """on_source, before it is smoothed."""
         offsets = prediction.offsets(self.views)
-        for start in range(0, len(group), PLANES):
-            part = slice(start, start + PLANES)
+        for start in range(0, len(group), batches.PLANES):
+            part = slice(start, start + batches.PLANES)
             if self.views == 1 and known is not None:
                 said = [known[part]]
             else:
@@ -113,10 +111,10 @@ class Segmenter:
                 )
                 said = [prediction.probabilities(self.model, p, self.settings["normalisation"]) for p in pictures]
             for number, row in enumerate(source[part]):
-                total: Any = 0
-                for p, offset in zip(said, offsets, strict=True):
-                    total = total + prediction.on_source(p[number], row, self.canvas_size, offset)
-                yield total / len(offsets)
+                yield prediction.mean(
+                    prediction.on_source(p[number], row, self.canvas_size, offset)
+                    for p, offset in zip(said, offsets, strict=True)
+                )
 
     def validate(self, group: Sequence[Row], table: Sequence[Row]) -> Opinion | None:
         """What the network says of a validation volume on its source planes, where test volumes are decided; None for
@@ -143,7 +141,7 @@ class Segmenter:
         the source grid, the whole volume into the folder `whole`, or else single planes; return rows of
         predictions.csv, in which `entropy` is that of the whole volume, and decision.reliability of the scored rows.
 
-        table: the volume's slice table; decided: as in write_volume.
+        table: the volume's slice table; decided: how classes follow from probabilities.
         """
         p, truths = self.segment(group)
         rows = self.write_pictures(group, p, truths, pictures)
@@ -152,8 +150,8 @@ class Segmenter:
         source = by_index(group, table)
         if whole:
             path = whole / f"{group[0]['volume']}.mha"
-            entropy = self.write_volume(group, p, source, decided, path)
-            return [{**row, "entropy": entropy} for row in rows], reliability
+            entropy, digest = self.write_volume(group, p, source, decided, path)
+            return [{**row, "volume_sha256": digest, "entropy": entropy} for row in rows], reliability
         digests = self.write_planes(group, p, source, pictures / "plane")
         return [{**row, "plane_sha256": digest} for row, digest in zip(rows, digests, strict=True)], reliability
 
@@ -165,9 +163,9 @@ class Segmenter:
         rows = []
         for row, probability, truth in zip(group, p, truths, strict=True):
             entry: dict[str, Any] = {key: row[key] for key in KEPT}
-            entry |= {"scored": row["subset"] == "test", "plane_sha256": ""}
+            entry |= {"scored": row["subset"] == "test", "plane_sha256": "", "volume_sha256": ""}
             for kind, decide in (("classes", decision.decide), ("half", decision.decide_half)):
-                path = batches.slice_path(folder / kind, row)
+                path = png.slice_path(folder / kind, row)
                 entry[f"{kind}_sha256"] = png.write(path, decide(probability))
             for name, sums in weights.soft_sums(probability, truth).items():
                 entry |= {f"{name}_{k}": value for k, value in zip(CLASSES, sums, strict=True)}
@@ -180,7 +178,7 @@ class Segmenter:
         """Write the class masks of single slices on their source planes as PNG; return the SHA-256 of each. Arguments
         as of write_volume."""
         planes = self.on_source(group, source, p)
-        paths = [batches.slice_path(folder, row) for row in group]
+        paths = [png.slice_path(folder, row) for row in group]
         return [png.write(path, decision.decide(q)) for path, q in zip(paths, planes, strict=True)]
 
     def write_volume(
@@ -190,13 +188,14 @@ class Segmenter:
         source: Sequence[Row],
         decided: Decision,
         path: Path,
-    ) -> float:
+    ) -> tuple[float, str]:
         """Write the class masks of a whole volume, as `decided`, on its stored grid; return the mean entropy (nats)
-        where structures are. source: rows of the slice table, one for each row of the split; p: from `segment`."""
+        where structures are, and the file's SHA-256. source: rows of the slice table, one for each row of the split;
+        p: from `segment`."""
         planes, doubt = [], np.zeros(2)
         for q in self.on_source(group, source, p):
             planes.append(decided.decide(q))
             doubt += prediction.doubt(q)
         geometry = Geometry(**json.loads(source[0]["geometry"]))
-        writing.write(path, decided.clean(np.stack(planes), _spacing(source)), geometry)
-        return float(doubt[0] / max(doubt[1], 1))
+        digest = writing.write(path, decided.clean(np.stack(planes), _spacing(source)), geometry)
+        return float(doubt[0] / max(doubt[1], 1)), digest

@@ -31,9 +31,7 @@ def shuffled(rows: Sequence[Row], shuffle: str, seed: int) -> list[tuple[str, st
     return [kept[i] for i in np.random.default_rng(seed).permutation(len(kept))]
 
 
-def deal(
-    items: Sequence[Item], n_folds: int, seed: int | None, strata: Mapping[Item, str] | None = None
-) -> dict[Item, int]:
+def deal(items: Sequence[Item], n_folds: int, seed: int | None, strata: Mapping[Item, str]) -> dict[Item, int]:
     """Split items at random into `n_folds` parts of equal size: {item: part}, reproducible by seed.
 
     strata: {item: group}; the items of each group are spread evenly over the parts: how many of a group a part gets
@@ -44,8 +42,7 @@ def deal(
         import numpy as np
 
         order = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
-    if strata:
-        order.sort(key=lambda item: strata[item])  # stable: random within a group
+    order.sort(key=lambda item: strata[item])  # stable: random within a group
     return {item: position % n_folds for position, item in enumerate(order)}
 
 
@@ -135,7 +132,7 @@ def make(
     otherwise every slice of a test volume is scored. validation `test`: the test images also choose
     the model; `none`: all other parts train.
 
-    Raises DataError if a subset is empty or a patient is missing from `official`.
+    Raises DataError for an unknown kind, an empty subset, or a patient missing from `official`.
     """
     keys: list[Any]  # what is split: (volume, index), or a patient
     found: dict[Any, str]

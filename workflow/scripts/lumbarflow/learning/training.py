@@ -33,7 +33,7 @@ HISTORY = (
     "test_accuracy",
 )
 PLATEAU = 5  # epochs without a better validation mean IoU before the learning rate is halved
-PROGRESS = 60  # seconds between lines within an epoch
+TOLD_EVERY = 60  # seconds between lines within an epoch
 AHEAD = 4  # steps that may be on their way to the device while the loss of the one before is looked at
 
 
@@ -132,7 +132,7 @@ def evaluate(
     matrix = np.zeros(classes**2, np.int64)
     for chunk, predicted in predict(model, images, normalisation, batch):
         truth = masks[chunk]
-        total += float(loss(truth, predicted)) * len(truth)
+        total += float(loss(truth.astype(np.float32), predicted)) * len(truth)  # the type that training gives it
         pairs = truth.astype(np.int64) * classes + predicted.argmax(-1)
         matrix += np.bincount(pairs.ravel(), minlength=classes**2)
     return {"loss": total / len(images), **summarise(matrix.reshape(classes, classes))}
@@ -213,16 +213,14 @@ def _train_epoch(
             losses.append(float(step["loss"]))
             counts = counts + np.asarray(ops.convert_to_numpy(step["confusion"]), np.float64)
             if not np.isfinite(losses[-1]):
-                kept = f"; epoch {epoch - 1}, the last good one, is kept in {resume}" if resume and epoch > 1 else ""
                 raise DataError(
-                    f"the loss became {losses[-1]} in epoch {epoch}, batch {len(losses)}{kept}; lower "
-                    "training.learning_rate"
+                    f"the loss became {losses[-1]} in epoch {epoch}, batch {len(losses)}; lower training.learning_rate"
                 )
 
     for images, masks in batches:
         steps.append(_step(model, images, masks))
         look(AHEAD)
-        if losses and time.perf_counter() - told > PROGRESS:
+        if losses and time.perf_counter() - told > TOLD_EVERY:
             told, done = time.perf_counter(), len(losses) * len(images)
             log.info("epoch %d: %d of about %d images, loss %.4f", epoch, done, count, losses[-1])
     look(0)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import CLASSES
-from .metrics import count, scores, surface, surface_by_area
+from .. import CLASSES, FOREGROUND
+from .metrics import count, overlap, scores, surface, surface_by_area
 
 # properties of metrics.Surface, every surface point counted once
 BY_VOXELS = (
@@ -45,13 +45,13 @@ def image_rows(
     release: (2 overlap + 1) / (pred + truth + 1).
     """
     counts = count(pred, truth, len(CLASSES))
-    overlap = scores(counts)
+    shared = scores(counts)
     rows = []
     for k, name in enumerate(CLASSES):
         tp, fp, fn = (int(value) for value in counts[k])
         distances = surface(pred == k, truth == k, spacing, tau)
         row = {"class": name, "tp": tp, "fp": fp, "fn": fn}
-        row |= {metric: float(values[k]) for metric, values in overlap.items()}
+        row |= {metric: float(values[k]) for metric, values in shared.items()}
         row |= {metric: getattr(distances, metric) for metric in BY_VOXELS}
         weighted = surface_by_area(pred == k, truth == k, spacing, tau)
         row |= {column: getattr(weighted, metric) for column, metric in BY_AREA.items()}
@@ -95,9 +95,9 @@ def volume_rows(
 
     pred, truth: uint8 classes [slices, H, W]; spacing and tau in mm.
     """
-    overlap = scores(count(pred, truth, len(CLASSES)))
+    shared = overlap(pred, truth)
     rows = []
-    for k, name in enumerate(CLASSES[1:], 1):
+    for k, name in enumerate(FOREGROUND, 1):
         found = [bool((mask == k).any()) for mask in (pred, truth)]
         if not any(found):
             continue
@@ -106,7 +106,7 @@ def volume_rows(
         rows.append(
             {
                 "class": name,
-                "dice": float(overlap["dice"][k]),
+                "dice": float(shared["dice"][k]),
                 "assd_mm": distances.assd,
                 "nsd_mm": distances.nsd_symmetric,
                 "hd95_mm": distances.hd95,

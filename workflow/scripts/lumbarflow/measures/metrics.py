@@ -164,10 +164,17 @@ def surface(
     depth = 3 - pred.ndim
     lengths = np.array([*[1.0] * depth, *spacing], float)
     edges = [boundary(mask, corners)[(None,) * depth] for mask in crop(pred, truth)]
-    points = [int(edge.sum()) for edge in edges]
-    if not all(points):
-        return Surface(np.full(points[0], np.inf), np.full(points[1], np.inf), tau)
-    return Surface(_nearest(edges[0], edges[1], lengths), _nearest(edges[1], edges[0], lengths), tau)
+    return _between(edges, lengths, tau)
+
+
+def _between(
+    edges: Sequence[NDArray[np.bool_]], lengths: NDArray[np.float64], tau: float, *weights: NDArray[np.float64]
+) -> Surface:
+    """Distances between the elements [D, H, W] of two surfaces; infinite where one of them has none."""
+    counts = [int(edge.sum()) for edge in edges]
+    if not all(counts):
+        return Surface(np.full(counts[0], np.inf), np.full(counts[1], np.inf), tau, *weights)
+    return Surface(_nearest(edges[0], edges[1], lengths), _nearest(edges[1], edges[0], lengths), tau, *weights)
 
 
 def surface_by_area(pred: ArrayLike, truth: ArrayLike, spacing: Sequence[float], tau: float = 1.0) -> Surface:
@@ -186,9 +193,7 @@ def surface_by_area(pred: ArrayLike, truth: ArrayLike, spacing: Sequence[float],
     sizes = [known[_neighbourhoods(mask)][(None,) * depth] for mask in crop(pred, truth)]
     edges = [size > 0 for size in sizes]
     weights = [size[edge] for size, edge in zip(sizes, edges, strict=True)]
-    if not all(len(each) for each in weights):
-        return Surface(np.full(len(weights[0]), np.inf), np.full(len(weights[1]), np.inf), tau, *weights)
-    return Surface(_nearest(edges[0], edges[1], lengths), _nearest(edges[1], edges[0], lengths), tau, *weights)
+    return _between(edges, lengths, tau, *weights)
 
 
 def _neighbourhoods(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

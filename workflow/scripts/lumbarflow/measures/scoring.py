@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from .. import CLASSES
 from ..data import labels, volumes
 from ..images import png, weights
-from ..learning.batches import slice_path
 from . import evaluation, instances
 
 Row = Mapping[str, str]
@@ -35,7 +34,7 @@ def pictures(
     found, stack = [], []
     for row, truth in zip(rows, truths, strict=True):
         classes, half = (
-            png.read(slice_path(folder / kind, row), row[f"{kind}_sha256"]) for kind in ("classes", "half")
+            png.read(png.slice_path(folder / kind, row), row[f"{kind}_sha256"]) for kind in ("classes", "half")
         )
         sums = {key: np.array([float(row[f"{key}_{k}"]) for k in CLASSES]) for key in SOFT}
         for entry in evaluation.image_rows(classes, truth, (1, 1), tau, sums):
@@ -64,7 +63,7 @@ def planes(
 
 def read_planes(rows: Sequence[Row], folder: Path) -> dict[int, NDArray[np.uint8]]:
     """{index: predicted classes [H, W] on the source plane} of single slices. folder: that of the predicted masks."""
-    return {int(row["index"]): png.read(slice_path(folder, row), row["plane_sha256"]) for row in rows}
+    return {int(row["index"]): png.read(png.slice_path(folder, row), row["plane_sha256"]) for row in rows}
 
 
 def volume(

@@ -170,10 +170,11 @@ def canal_line(classes: NDArray[np.integer], lengths: NDArray[np.float64]) -> Po
     return _longer(line)
 
 
-def _longer(line: Points, by: float = 3 * PITCH) -> Points:
-    """A line of points, and a straight piece of this length (mm) at each end, in the direction that it has there."""
+def _longer(line: Points) -> Points:
+    """A line of points, and a straight piece of three levels' length at each end, in the direction that
+    it has there."""
     far = min(len(line) - 1, 10)
-    steps = np.arange(1.0, by + 1)[:, None]
+    steps = np.arange(1.0, 3 * PITCH + 1)[:, None]
     ends = [
         end + steps * (end - inner) / np.linalg.norm(end - inner)
         for end, inner in ((line[0], line[far]), (line[-1], line[-1 - far]))

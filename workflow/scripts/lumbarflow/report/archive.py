@@ -56,20 +56,22 @@ def _software(crate: ROCrate, found: Mapping[str, Any]) -> SoftwareApplication:
     return ours
 
 
+def _add(crate: ROCrate, path: str | Path, name: str, about: str) -> Any:
+    """Put a file into the crate, with its digest. about: what kind of file it is."""
+    content = Path(path).read_bytes()
+    properties = {
+        "name": name,
+        "description": about,
+        "encodingFormat": FORMATS[Path(path).suffix],
+        "contentSize": str(len(content)),
+        "sha256": files.sha256(content),
+    }
+    return crate.add_file(path, name, properties=properties)
+
+
 def _files(crate: ROCrate, paths: Iterable[str], about: str) -> list[Any]:
-    """Put files into the crate, with their digests. about: what kind of file they are."""
-    added = []
-    for path in paths:
-        content = Path(path).read_bytes()
-        properties = {
-            "name": _name(path),
-            "description": about,
-            "encodingFormat": FORMATS[Path(path).suffix],
-            "contentSize": str(len(content)),
-            "sha256": files.sha256(content),
-        }
-        added.append(crate.add_file(path, _name(path), properties=properties))
-    return added
+    """The same of several, by the names that they have in the crate."""
+    return [_add(crate, path, _name(path), about) for path in paths]
 
 
 def write(
@@ -77,19 +79,12 @@ def write(
 ) -> None:
     """Write the crate as a zip file. provenance: path of provenance.json; used, made: {what they are: paths}, such as
     split lists, and tables."""
-    found = json.loads(Path(provenance).read_text(encoding="utf-8"))
+    found = files.read_json(provenance)
     crate = ROCrate(gen_preview=False, version="1.1")  # which the profile builds on
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.json"
         config.write_text(json.dumps(found["config"], indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        properties = {
-            "name": "config.json",
-            "description": "Config of the run, with all defaults",
-            "contentSize": str(config.stat().st_size),
-            "encodingFormat": "application/json",
-            "sha256": files.sha256(config.read_bytes()),
-        }
-        objects = [crate.add_file(config, "config.json", properties=properties)]
+        objects = [_add(crate, config, config.name, "Config of the run, with all defaults")]
         for kind, paths in used.items():
             objects += _files(crate, paths, kind)
         results = _files(crate, [provenance], "Where the results are from")

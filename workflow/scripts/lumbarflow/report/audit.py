@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .. import FOREGROUND
 from ..data.dataset import duplicates
-from ..data.survey import DEFECTS, FOREGROUND, compare
+from ..data.survey import DEFECTS, compare
 from ..files import read_csv
 from ..images import png
 from ..images.slices import PLACE
@@ -138,7 +139,7 @@ def compare_masks(tables: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]
     rows = []
     for sliced, exact, repaired in tables:
         for row, *masks in zip(*map(read_csv, (sliced, exact, repaired)), strict=True):
-            name = f"{int(row['index']):03d}.png"
+            name = png.name(row["index"])
             paths = [Path(table).with_suffix("") / name for table in (exact, repaired)]
             pair = [png.read(path, mask["sha256"]) for path, mask in zip(paths, masks, strict=True)]
             known = {key: row[key] for key in ("volume", "patient", "sequence", "index", *PLACE)}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from .. import CLASSES
+from .. import FOREGROUND
 from ..data import tables as sheets
 from .frames import read_table
 from .tables import class_interval, class_scores, how, unit_of
@@ -33,7 +33,7 @@ def scores(metrics: Iterable[str | Path], settings: Mapping[str, Any]) -> dict[s
     images = images[images["scored"] & (images["grid"] == settings["grid"])]
     classes: dict[str, Any] = {}
     settings = {**settings, "surface": "slice"}  # never over a stack of several patients
-    for name in CLASSES[1:]:
+    for name in FOREGROUND:
         part = images[images["class"] == name]
         values, ends = class_scores(part, None, settings), class_interval(part, settings)
         classes[name] = {
@@ -97,6 +97,12 @@ def text(about: Mapping[str, Any]) -> str:
         lines[-1:] = [
             "These are scores of networks that were each trained without the patients they were scored on. The one in",
             "this package was trained on all patients, with the same settings; nobody is left to score it on.",
+            "",
+        ]
+    if test["chose_epoch"]:
+        lines[-1:] = [
+            "The epoch of each network was chosen by the same patients (`validation: test`), so that these scores",
+            "flatter.",
             "",
         ]
     unit = unit_of("asd", test["how"])

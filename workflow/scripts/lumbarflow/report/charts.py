@@ -7,14 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import CLASSES
+from .. import FOREGROUND
 from .figures import COLOURS, NAMES, plt
 
 if TYPE_CHECKING:
     import pandas as pd  # only for types: drawing does not need the package itself
 
 Box = tuple[str, str, int, int, int]  # name, kind, height, width, filters
-FOREGROUND = CLASSES[1:]
 FEW = 100  # pixels: a bin of probabilities with fewer is not drawn
 KINDS = {
     "Conv2D": ("convolution", "#0072B2"),

@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .. import CLASSES
+from .. import CLASSES, FOREGROUND
 from ..data import dataset
 from ..measures.intervals import holm, intervals, paired_test
 from . import frames
 from .tables import (
     AGGREGATIONS,
-    FOREGROUND,
     METRICS,
     aggregate,
     chosen,
@@ -71,11 +70,14 @@ def interval_table(runs: Iterable[Run]) -> pd.DataFrame:
                 ("yardstick", COMPARED, YARDSTICK, _measured(classes[name])),
             )
             for measured, metrics, how, images in ways:
-                values, found = aggregate(patient_sums(images), how["aggregation"]), class_interval(images, how)
+                sums = patient_sums(images)
+                values, found = aggregate(sums, how["aggregation"]), class_interval(images, how)
+                each = chosen(aggregate({key: of[:, None] for key, of in sums.items()}, "pooled"), how)  # by patient
                 for metric in (metric for metric in metrics if metric in found):
                     row: Row = {"sequence": sequence, "class": name, "experiment": experiment, "measured": measured}
                     row |= {"metric": metric, "value": float(chosen(values, how)[metric])}
-                    row |= {"low": found[metric][0], "high": found[metric][1], "patients": images["patient"].nunique()}
+                    row |= {"low": found[metric][0], "high": found[metric][1]}
+                    row |= {"patients": int(np.isfinite(each[metric]).sum())}
                     rows.append({**row, "unit": unit_of(metric, how), "aggregated": AGGREGATIONS[how["aggregation"]]})
     return pd.DataFrame(rows)
 
@@ -119,11 +121,14 @@ def _flat(settings: Settings, prefix: str = "") -> Row:
     return flat
 
 
-def changes(before: Settings, after: Settings, shown: int = 3) -> str:
-    """Differences of two experiments as text: up to `shown` keys with values, or else the names of their groups."""
+SHOWN = 3  # keys
+
+
+def changes(before: Settings, after: Settings) -> str:
+    """Differences of two experiments as text: up to SHOWN keys with values, or else the names of their groups."""
     old, new = _flat(before), _flat(after)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key) and key != "networks_of"]
-    if len(keys) <= shown:
+    if len(keys) <= SHOWN:
         return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys)
     return ", ".join(dict.fromkeys(key.partition(".")[0] for key in keys))
 
@@ -152,7 +157,7 @@ def _printed(table: pd.DataFrame, experiment: str, sequence: str, classes: Seque
     if not len(part):
         return {}
     reported = {f"reported {metric}": value for metric, value in mean_of_classes(part).items()}
-    return {**reported, "reported unit": "mm" if part["how"].iloc[0].endswith("mm") else "px"}
+    return {**reported, "reported unit": unit_of("asd", part["how"].iloc[0])}
 
 
 LADDER = ["sequence", "class", "step", "experiment", "reported dice", "reported asd", "reported unit", "dice"]
@@ -297,37 +302,32 @@ def _band(age: str) -> str:
 
 
 def subgroups(runs: Iterable[Run], overview: pd.DataFrame | None) -> pd.DataFrame:
-    """Dice by properties of the patients (`groups_of`): mean over the patients of a group, with a 95% interval."""
+    """Dice by properties of the volumes (`groups_of`): mean over the patients of a group, with a 95% interval. A
+    patient whose volumes differ in a property stands in several groups, in each with the volumes of that group."""
     groups = groups_of(overview)
     rows = []
     for (experiment, sequence), (_, classes) in _by_class(runs).items():
-        dice = patient_scores(classes)["dice"]
-        volumes = next(iter(classes.values())).drop_duplicates("patient")
-        volume_of = {
-            str(patient): volume for patient, volume in zip(volumes["patient"], volumes["volume"], strict=True)
-        }
+        tested = _slices_of(classes)
         for by in dict.fromkeys(name for _, name in groups):
-            group = pd.Series({patient: groups.get((volume_of[patient], by)) for patient in dice.index}).dropna()
-            for value, members in sorted(group.groupby(group).groups.items()):
-                part = dice.loc[members]
+            members: dict[str, set[tuple[str, int]]] = {}
+            for volume, index in tested:
+                if value := groups.get((volume, by)):
+                    members.setdefault(value, set()).add((volume, index))
+            for value in sorted(members):
+                part = patient_scores(classes, members[value])["dice"]
                 mean, low, high, number = _mean_interval(part["mean"], "share")
                 row = {"sequence": sequence, "experiment": experiment, "by": by, "group": value, "patients": number}
                 rows.append({**row, **part[list(FOREGROUND)].mean(), "mean": mean, "low": low, "high": high})
     return pd.DataFrame(rows, columns=SUBGROUPS)
 
 
-def paper_comparison(
-    table1: pd.DataFrame,
-    table2: pd.DataFrame,
-    table3: pd.DataFrame,
-    experiments: Sequence[str] = ("released", "sound"),
-) -> pd.DataFrame:
+def paper_comparison(table1: pd.DataFrame, table2: pd.DataFrame, table3: pd.DataFrame) -> pd.DataFrame:
     """Each cell of the paper's tables: printed, from `released`, from `sound`, and the differences to the first, where
     the two have a unit in common.
 
     table1, table2, table3: our tables as written, which include the paper's rows.
     """
-    rows = []
+    rows, experiments = [], ("released", "sound")
 
     def add(
         table: str, sequence: Hashable, name: Hashable, metric: str, printed: Any, made: Mapping[str, tuple[Any, str]]

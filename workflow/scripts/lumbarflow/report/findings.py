@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .tables import FOREGROUND
+from .. import FOREGROUND
 
 MEAN = "mean of the three"
 NAMES = {"vertebrae": "vertebrae", "spinal_canal": "canal", "ivd": "discs"}

@@ -8,7 +8,7 @@ import pandas as pd
 from ..data import tables
 
 # columns that hold text
-NAMES = ("patient", "volume", "sequence", "experiment", "experiments", "class", "labels")
+NAMES = ("patient", "volume", "sequence", "experiment", "experiments", "class", "labels", "reason")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

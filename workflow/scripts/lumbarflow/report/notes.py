@@ -1,5 +1,10 @@
 """Titles of the tables, what a reader must know of each, and how they are laid out."""
 
+from pathlib import Path
+
+import pandas as pd
+
+from . import publish
 from .publish import Layout
 
 SURFACE = (
@@ -22,6 +27,7 @@ LAYOUTS = {
     "variants": Layout(block="sequence", left_out=["grid"]),  # its unit says it
     "volumes": Layout(block="sequence", left_out=["image_sha256"]),
     "paper_comparison": Layout(block="table", heading="Table {}"),
+    "rivals_cost": Layout(block="sequence"),
 }
 
 NOTES = {
@@ -126,7 +132,7 @@ NOTES = {
         "The paper's tables, cell by cell",
         "Printed, made again by the authors' protocol on these data (released), and by a sound one. ASD of `sound` is "
         "in mm a slice on the source grid, the printed one in px over the stack of test slices; NSD has a tolerance of "
-        "1 mm and 1 px: no difference is taken between units." + SURFACE,
+        "1 of them, or of as many as `units` says: no difference is taken between units." + SURFACE,
     ),
     "paper_audit": (
         "The paper's rows against the paper's formulas",
@@ -157,3 +163,8 @@ NOTES = {
         "nor any of these patients.",
     ),
 }
+
+
+def write(name: str, frame: pd.DataFrame, folder: str | Path, made: str) -> None:
+    """Write a table in each format, with its title, note and layout. made: from provenance.line."""
+    publish.write(frame, Path(folder) / name, *NOTES[name], LAYOUTS.get(name, publish.PLAIN), made=made)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .. import files
-from ..data import labels, masks, survey
+from .. import FOREGROUND, files
+from ..data import labels, masks
 from ..images import class_masks, png, slices
 from ..learning import batches
 from . import audit, figures
@@ -22,11 +22,6 @@ Tile = tuple[str, NDArray[np.uint8]]
 Example = tuple[str, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 SHOWN = 4  # number of images in a line, and of worst slices of a repair
 EXTREMES = 10  # number of worst, and of best, slices of a network
-
-
-def name_of(row: Mapping[str, Any]) -> Path:
-    """Path of a slice's picture, relative to the folder of its recipe."""
-    return Path(row["volume"], f"{int(row['index']):03d}.png")
 
 
 def imbalance(row: Row) -> float:
@@ -51,7 +46,7 @@ def restored(
     place = slices.Placement.of(files.read_csv(slice_folder / f"{row['volume']}.csv")[0])
     stored = masks.read(**source).array[int(row["index"])]
     grey = slices.to_canvas(class_masks.render(stored, "slice"), place, canvas_size, "nearest")
-    image, mask = png.read(slice_folder / name_of(row)), png.read(label_folder / name_of(row))
+    image, mask = png.read(png.slice_path(slice_folder, row)), png.read(png.slice_path(label_folder, row))
     before = f"{len(np.unique(stored))} values, {len(labels.hidden(stored))} vertebrae all but black"
     return [
         ("the image", image),
@@ -79,7 +74,8 @@ def filtered(rows: Sequence[Row], slice_folder: Path, label_folder: Path) -> lis
 
 def _tile(row: Row, slice_folder: Path, label_folder: Path) -> Tile:
     caption = f"{row['volume']}, slice {row['index']}\n{row['classes']} classes, ratio {imbalance(row):.0f}"
-    return caption, figures.tint(png.read(slice_folder / name_of(row)), png.read(label_folder / name_of(row)))
+    image, mask = (png.read(png.slice_path(folder, row)) for folder in (slice_folder, label_folder))
+    return caption, figures.tint(image, mask)
 
 
 def repaired(
@@ -105,7 +101,7 @@ def repaired(
 
 def vanished(frame: pd.DataFrame) -> dict[str, int]:
     """{class: number of slices that lose it} of audit.compare_masks' rows."""
-    lost = {name: (frame[f"exact_{name}"] > 0) & (frame[f"repaired_{name}"] == 0) for name in survey.FOREGROUND}
+    lost = {name: (frame[f"exact_{name}"] > 0) & (frame[f"repaired_{name}"] == 0) for name in FOREGROUND}
     return {name: int(gone.sum()) for name, gone in lost.items()}
 
 
@@ -144,7 +140,7 @@ class Predicted:
             f"{place}{volume}{between}slice {index}{between}Dice {dice:.3f}",
             batches.load_images(row, self.slice_folder, *grid)[0],
             batches.load_masks(row, self.label_folder, *grid)[0],
-            png.read(self.folder / name_of(row[0])),
+            png.read(png.slice_path(self.folder, row[0])),
         )
 
     def quartiles(self, ranked: Sequence[tuple[str, int, float]]) -> list[Example]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ SHORT = 16  # digits of a digest where people read it
 
 def config_digest(config: Mapping[str, Any]) -> str:
     """Digest of a whole config, with all defaults; the order of keys does not count."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
+    return files.sha256(json.dumps(config, sort_keys=True, default=str).encode())
 
 
 def line(software: str, config: Mapping[str, Any]) -> str:
@@ -30,7 +29,7 @@ def data_digest(manifests: Iterable[str | Path]) -> str:
     for path in manifests:
         for row in files.read_csv(path):
             found.add(f"{row['volume']} {row['index']} {row['image_sha256']} {row['mask_sha256']}\n")
-    return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
+    return files.sha256("".join(sorted(found)).encode())
 
 
 def collect(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import CLASSES, files
+from .. import FOREGROUND, files
 from .frames import read_table
 from .table3 import CEILING
 
@@ -77,7 +77,7 @@ def reliability(
         experiment = where(path)[0]
         found.setdefault(experiment, []).append(rows)
         if chosen := files.read_json(decision)["offsets"]:
-            offsets.setdefault(experiment, []).append([chosen.get(name, 0.0) for name in CLASSES[1:]])
+            offsets.setdefault(experiment, []).append([chosen.get(name, 0.0) for name in FOREGROUND])
     together = {}
     for experiment, parts in found.items():
         rows = pd.concat(parts)

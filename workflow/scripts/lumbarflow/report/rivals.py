@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from .. import files
-from .tables import FOREGROUND
+from .. import FOREGROUND, files
 
 Row = dict[str, Any]
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import CLASSES
+from .. import CLASSES, FOREGROUND
 from ..measures.instances import case_scores
+from .tables import unit_of
 
 Key = tuple[str, str]  # experiment (or what stands for one), sequence
 Row = dict[str, Any]
@@ -70,8 +71,8 @@ def table3(
 def _flat_rows(table: pd.DataFrame) -> list[Row]:
     """Rows of Table 2, of slices."""
     rows = []
-    for row in table[(table["experiment"] != "paper") & table["class"].isin(CLASSES[1:])].to_dict("records"):
-        unit = "mm" if row["how"].endswith("mm") else "px"
+    for row in table[(table["experiment"] != "paper") & table["class"].isin(FOREGROUND)].to_dict("records"):
+        unit = unit_of("asd", row["how"])
         common = {"class": row["class"], "system": f"{row['experiment']}, {row['sequence']}", "source": row["how"]}
         common |= {"measured": f"2-D, {unit}", "comparable with": COMPARABLE[f"2-D, {unit}"]}
         for metric in ("dice", "iou", "asd", "nsd", "detection"):
@@ -104,7 +105,10 @@ def _instance_rows(system: str, structures: pd.DataFrame, ceiling: bool) -> list
     for (score, name), part in pd.DataFrame(cases).groupby(["score", "class"], sort=False):
         found = f"{int(part['structures'].sum() - part['missed'].sum())} of {int(part['structures'].sum())} found"
         for metric in ("dice", "asd", "detection"):
-            values = part.groupby("volume")[metric].mean()
+            by_volume = part.groupby("volume")[metric]
+            values = by_volume.mean()
+            if score == "official" and metric == "asd":  # unknown if it is in one of several trainings, as in Table 2
+                values = values.where(by_volume.count() == by_volume.size())
             if values.isna().all() and (name == "all" or metric == "detection"):
                 continue
             if metric == "detection" and score == "corrected":

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .. import CLASSES
+from .. import CLASSES, FOREGROUND
 from ..images.weights import imbalance_ratio, row_pixels
 from ..learning.splits import VALIDATED_ON
 from ..measures.evaluation import SURFACES
@@ -15,7 +15,6 @@ from ..measures.intervals import intervals
 from ..measures.metrics import DETECTED, scores
 
 METRICS = ("iou", "dice", "asd", "nsd", "precision", "recall", "f1")
-FOREGROUND = CLASSES[1:]
 
 Settings = Mapping[str, Any]
 Row = dict[str, Any]
@@ -35,7 +34,7 @@ def table1(
     rows = []
     for recipes, sequence, experiments, frame in manifests:
         kept = frame["kept"]
-        before = frame[~frame["reason"].fillna("").str.startswith("fewer")]
+        before = frame[~frame["reason"].str.startswith("fewer")]
         ratios = [
             imbalance_ratio(row_pixels(part.to_dict("records")).sum(0)) if len(part) else np.nan
             for part in (before, frame[kept])
@@ -73,15 +72,9 @@ def table1(
     return pd.concat([frame, totals.assign(sequence="total")])
 
 
-def _pooled(frame: pd.DataFrame) -> dict[str, float]:
-    return {name: float(value) for name, value in scores(frame[["tp", "fp", "fn"]].to_numpy().sum(0)).items()}
-
-
-def _mean(values: ArrayLike) -> float:
-    """Mean of the finite values: images where a structure is absent or missed have no distance."""
-    known = np.asarray(values, float)
-    known = known[np.isfinite(known)]
-    return float(known.mean()) if len(known) else float("nan")
+def _pooled_dice(frame: pd.DataFrame) -> float:
+    """Dice of rows of metrics.csv, pooled."""
+    return float(scores(frame[["tp", "fp", "fn"]].to_numpy().sum(0))["dice"])
 
 
 PER_IMAGE = ("iou", "dice", "precision", "recall", "f1", "soft_dice", *SURFACES)
@@ -146,15 +139,19 @@ def class_scores(
     if settings["surface"] == "stack":
         assert stack is not None  # evaluated with these settings
         result |= {"asd": stack["asd"], "nsd": stack["nsd"]}
-    return {**result, "dice pooled": _pooled(images)["dice"], **left_out(images)}
+    return {**result, "dice pooled": _pooled_dice(images), **left_out(images)}
 
 
 def left_out(images: pd.DataFrame) -> dict[str, float]:
-    """For one class: share of the images showing it in which it is detected; numbers of images that miss or lack it."""
+    """For one class: share of the images showing it in which it is detected; numbers of images that miss or lack it, an
+    image once, however many trainings were tested on it."""
     shown = images[images["tp"] + images["fn"] > 0]
     found = float((shown["dice"] >= DETECTED).mean()) if len(shown) else float("nan")
     nowhere = images["tp"] + images["fp"] + images["fn"] == 0
-    return {"detection": found, "missed": int(images["missed"].sum()), "absent": int(nowhere.sum())}
+    missed, absent = (
+        images.loc[where, ["volume", "index"]].drop_duplicates() for where in (images["missed"].astype(bool), nowhere)
+    )
+    return {"detection": found, "missed": len(missed), "absent": len(absent)}
 
 
 def class_interval(images: pd.DataFrame, settings: Settings) -> dict[str, tuple[float, float]]:
@@ -166,22 +163,27 @@ def class_interval(images: pd.DataFrame, settings: Settings) -> dict[str, tuple[
     )
 
 
+WITHIN = "NSD within"
+
+
 def how(settings: Settings) -> str:
     """One phrase that says how an experiment's row was computed."""
     surface = "ASD, NSD over the test stack (artefact)" if settings["surface"] == "stack" else "ASD, NSD per slice"
     surface += " by area" if settings["elements"] == "area" else ""
+    surface += f", {WITHIN} {settings['tau']:g}" if settings.get("tau", 1) != 1 else ""  # of what `unit_of` says
     mean = AGGREGATIONS[settings["aggregation"]]
     return f"{mean}, {settings['dice']} Dice, {surface}, " + ("px" if settings["grid"] == "network" else "mm")
 
 
-def unit_of(metric: str, how: str | Settings) -> str:
-    """Unit of a metric's value, or of NSD's tolerance; empty for the others. how: settings, or a phrase that ends in
-    the unit of distances."""
+def unit_of(metric: str, told: str | Settings) -> str:
+    """Unit of a metric's value, or NSD's tolerance, without its number if that is 1; empty for the others. told:
+    settings, or the phrase on them of `how`, which ends in the unit of distances."""
     if metric not in ("asd", "nsd"):
         return ""
-    if isinstance(how, str):
-        return "mm" if how.endswith("mm") else "px"
-    return "px" if how["grid"] == "network" else "mm"
+    phrase = told if isinstance(told, str) else how(told)
+    unit = "mm" if phrase.endswith("mm") else "px"
+    _, other, tolerance = phrase.partition(f"{WITHIN} ")
+    return f"{tolerance.split(',')[0]} {unit}" if metric == "nsd" and other else unit
 
 
 def mean_of_classes(rows: pd.DataFrame) -> dict[str, float]:
@@ -236,7 +238,7 @@ def table2(runs: Iterable[Run], published: pd.DataFrame) -> pd.DataFrame:
 
     runs: [(experiment, sequence, evaluation settings, metrics, stack)]. Where an experiment has several folds or
     seeds, its rows are their means (no ASD where one of them never found the class), and columns `sd` hold the standard
-    deviations; images, patients, missed and absent are of all of them together, an image or patient once.
+    deviations; images and patients are of all of them together, an image or patient once, missed and absent their sums.
     """
     printed = published.assign(experiment="paper", how="as printed").to_dict("records")
     of_sequence = {row["sequence"]: [r for r in printed if r["sequence"] == row["sequence"]] for row in printed}
@@ -339,8 +341,8 @@ def across(runs: Iterable[tuple[str, str, str, pd.DataFrame]]) -> pd.DataFrame:
     rows = []
     for experiment, trained_on, tested_on, images in runs:
         row: Row = {"experiment": experiment, "trained on": trained_on, "tested on": tested_on}
-        row |= {name: _pooled(images[images["class"] == name])["dice"] for name in FOREGROUND}
-        row |= {"macro Dice": np.mean([row[name] for name in FOREGROUND])}
+        row |= {name: _pooled_dice(images[images["class"] == name]) for name in FOREGROUND}
+        row["macro Dice"] = pd.Series([row[name] for name in FOREGROUND]).mean()  # of the classes that there are
         row["test images"] = images.groupby(["volume", "index"]).ngroups
         rows.append({**row, "test patients": images["patient"].nunique()})
     return pd.DataFrame(rows).groupby(["experiment", "trained on", "tested on"], sort=False).mean().reset_index()
