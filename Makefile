@@ -28,7 +28,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): envs/$(ENV).lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, found %d.%d; name one with: make PYTHON=python3.11" % v)'
-	@echo "Installing into $(VENV) (about $(or $($(ENV)_size),3 GB)) ..."
+	@echo "Installing into $(VENV) (about $(or $($(ENV)_size),4 GB)) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -257,6 +257,57 @@ def test_subgroups():
     assert comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], nameless).empty
 
 
+def test_a_patient_of_two_groups_stands_in_both():
+    """Each group has the volumes that are of it, not all of a patient who was in it first."""
+    at_15, at_3 = metrics_of(1, 8), metrics_of(2, 4, noise=0.3)
+    at_3["volume"] = at_3["patient"].astype(str) + "_t1-3T"
+    images = pd.concat([at_15, at_3])
+    fields = {name: "3" if "3T" in name else "1.5" for name in images["volume"].unique()}
+    sheet = pd.DataFrame({"volume": fields.keys(), "field": fields.values()})
+    table = comparison.subgroups([("sound", "t1", SOUND, images)], sheet).set_index("group")
+    assert table["patients"].to_dict() == {"1.5": 8, "3": 4}
+    for group, part in (("1.5", at_15), ("3", at_3)):
+        alone = comparison.patient_scores(dict(list(part.groupby("class"))))["dice"]["mean"].mean()
+        assert table.loc[group, "mean"] == pytest.approx(alone)
+
+
+def test_an_image_of_two_seeds_is_missed_once():
+    images = without(metrics_of(1), "ivd", truth=False)
+    twice = [("a", "t1", SOUND, each) for each in (images, images)]
+    once = comparison.ladder(twice[:1], [], {"a": {}}, tables.table2([(*twice[0], None)], published.read("table2")))
+    both = comparison.ladder(twice, [], {"a": {}}, tables.table2([(*twice[0], None)], published.read("table2")))
+    assert once["missed"].tolist() == both["missed"].tolist()
+    assert once["missed"].max() == 12
+
+
+def test_patients_of_an_interval_are_those_with_a_score():
+    images = metrics_of(1, 8)
+    few = images[(images["class"] != "ivd") | (images["patient"] < 5)]
+    lacking = images[(images["class"] == "ivd") & (images["patient"] >= 5)]
+    lacking = lacking.assign(tp=0, fp=0, fn=0, dice=np.nan, iou=np.nan, assd=np.nan, missed=False)
+    table = comparison.interval_table([("a", "t1", SOUND, pd.concat([few, lacking]))])
+    found = table[table["metric"].isin(["dice", "asd"])].groupby("class")["patients"].agg(["min", "max"])
+    assert found.loc["ivd"].tolist() == [5, 5]
+    assert found.loc["vertebrae"].tolist() == [8, 8]
+    assert table.loc[(table["class"] == "ivd") & (table["metric"] == "dice"), "low"].isna().all()
+
+
+def test_another_tolerance_of_nsd_is_told():
+    wide = {**SOUND, "tau": 3.0}
+    assert tables.how({**SOUND, "tau": 1.0}) == tables.how(SOUND)
+    assert tables.how(wide).endswith("ASD, NSD per slice, NSD within 3, mm")
+    for told in (wide, tables.how(wide)):
+        assert (tables.unit_of("nsd", told), tables.unit_of("asd", told)) == ("3 mm", "mm")
+
+
+def test_networks_on_other_sequences_where_a_class_lacks():
+    images = metrics_of(1)
+    images.loc[images["class"] == "spinal_canal", ["tp", "fp", "fn"]] = 0
+    (row,) = tables.across([("a", "t1", "t2", images)]).to_dict("records")
+    assert np.isnan(row["spinal_canal"])
+    assert row["macro Dice"] == pytest.approx((row["vertebrae"] + row["ivd"]) / 2)
+
+
 def test_each_cell_of_the_paper_beside_ours():
     kinds = ["images kept", "ratio before", "ratio after"]
     table1 = pd.DataFrame(

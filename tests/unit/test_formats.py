@@ -255,6 +255,7 @@ def test_metaimage_that_does_not_say_where_it_lies(tmp_path, changes, message, o
 def test_metaimage_with_other_words_for_the_same(tmp_path):
     path = tmp_path / "a.mha"
     check(metaimage(path, ElementSpacing=None, ElementSize="4 0.5 0.75"))
+    check(metaimage(path, ElementSize="3 0.5 0.75"))  # with gaps between its slices
     check(metaimage(path, TransformMatrix=None, Rotation="1 0 0 0 1 0 0 0 1"))
     check(metaimage(path, Position="-3 20 1.5"))
     content = metaimage(path, BinaryDataByteOrderMSB="True").read_bytes()
@@ -320,6 +321,31 @@ def test_dicom_series_beside_others(image, tmp_path, caplog):
         np.testing.assert_array_equal(volumes.read(folder, series=name).array, CANONICAL)
     with pytest.raises(DataError, match=r"expected one DICOM series '7', found 0 among: "):
         volumes.read(folder, series="7")
+
+
+def test_a_single_dicom_slice_is_as_thick_as_it_says(image, tmp_path):
+    (file,) = write_dicom(image[:, :, :1], tmp_path / "slice")
+    with pytest.raises(DataError, match="a single slice whose header does not say how thick it is"):
+        volumes.read(file)
+    for name, mm in (("SliceThickness", 3), ("SpacingBetweenSlices", 4)):  # with gaps
+        change_dicom([file], lambda k, name=name, mm=mm: {name: mm})
+        for path in (file, file.parent):
+            assert volumes.read(path).geometry.spacing == (4.0, 0.5, mm)
+
+
+def test_a_dicom_series_without_places_is_left_out(image, tmp_path, caplog):
+    """But no slice of another one, or a scan would end early."""
+    files = write_dicom(image, tmp_path / "study")
+    header = pydicom.dcmread(files[0])
+    del header.ImagePositionPatient
+    header.SeriesInstanceUID = "1.2.9"
+    header.save_as(tmp_path / "study/derived.dcm")
+    np.testing.assert_array_equal(volumes.read(tmp_path / "study").array, CANONICAL)
+    assert "derived.dcm: left out, its series: no header says where a slice lies" in caplog.text
+    header.SeriesInstanceUID = "1.2.3"
+    header.save_as(tmp_path / "study/derived.dcm")
+    with pytest.raises(DataError, match=r"derived\.dcm: its DICOM header does not say where each slice lies"):
+        volumes.read(tmp_path / "study")
 
 
 def test_dicom_slices_with_a_series_each(image, tmp_path, caplog):

@@ -156,3 +156,11 @@ def test_table_3_of_the_truth():
     assert (ours.loc[ours["metric"] != "asd", "value"] == 1).all()
     assert (ours["cases"] == 2).all()
     assert frame["comparable with"].notna().all()
+    # in a second training a distance is not known: then the mean of both is not
+    other = pd.DataFrame(rows).assign(training="b")
+    lost = (other["volume"] == "x") & (other["class"] == "vertebrae") & (other["score"] == "official")
+    other.loc[lost, "asd"] = np.nan
+    both = pd.concat([pd.DataFrame(rows), other])
+    ours = table3.table3(empty, {}, {("truth", "t1"): both}, paper, systems)
+    ours = ours[(ours["system"] == "truth, t1") & (ours["metric"] == "asd")].set_index(["score", "class"])["cases"]
+    assert ours.to_dict() == {key: 1 if key == ("official", "vertebrae") else 2 for key in ours.index}

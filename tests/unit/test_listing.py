@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from conftest import write_dicom
 
 from lumbarflow import DataError
-from lumbarflow.data import dataset, listing
+from lumbarflow.data import dataset, listing, volumes
 from lumbarflow.files import write_csv
 
 
@@ -106,6 +106,29 @@ def test_dicom_studies(tmp_path):
         ("P002_5", "P002", "t2_tse_sag", "5"),
     ]
     assert "SECRET" not in str(rows)
+
+
+def test_a_series_that_cannot_be_told_by_its_number(tmp_path):
+    """Its UID names it where a segmentation has its number; in two folders it would be two halves of a scan."""
+    image = sitk.GetImageFromArray(np.ones((3, 7, 5), np.int16))
+    write_dicom(image, tmp_path / "a", series="1.2.3")
+    for file in write_dicom(image, tmp_path / "a", series="1.2.4"):
+        header = pydicom.dcmread(file)
+        header.SeriesNumber = 0
+        header.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+        header.save_as(file)
+    for file in (tmp_path / "a").glob("1.2.3-*"):
+        header = pydicom.dcmread(file)
+        header.SeriesNumber = 0
+        header.save_as(file)
+    (row,) = listing.list_series(tmp_path)
+    assert row["series"] == "1.2.3"
+    assert volumes.read(row["image"], series=row["series"]).array.size == image.GetNumberOfPixels()
+    (tmp_path / "b").mkdir()
+    file.rename(tmp_path / "b" / file.name)
+    (tmp_path / "b/second.dcm").write_bytes((tmp_path / "b" / file.name).read_bytes())
+    with pytest.raises(DataError, match=r"/[ab]: slices of a DICOM series of which others lie in .*/[ab]; put all"):
+        listing.list_series(tmp_path)
 
 
 def test_what_dicom_studies_leave_open_is_said(tmp_path, caplog):

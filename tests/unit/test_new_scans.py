@@ -36,6 +36,13 @@ def test_a_file_and_a_folder_of_any_names(image, tmp_path):
     assert found["x"] == Scan(str(tmp_path / "x.mhd"))
 
 
+def test_a_name_tells_a_sequence_that_is_known(image, tmp_path):
+    for name in ("case_0001_0000", "lumbar_STIR", "7_t1"):
+        sitk.WriteImage(image, str(tmp_path / f"{name}.mha"))
+    assert [scan.sequence for scan in find(tmp_path).values()] == ["t1", "", ""]
+    assert [scan.sequence for scan in find(tmp_path, (), ["STIR"]).values()] == ["t1", "", "STIR"]
+
+
 def test_pictures_need_a_spacing(image, tmp_path):
     sitk.WriteImage(sitk.Cast(image[:, :, 0], sitk.sitkUInt8), str(tmp_path / "anna.png"))
     assert spacing_of("4, 0.6 0.6", "here") == (4, 0.6, 0.6)

@@ -90,6 +90,13 @@ def test_what_is_no_archive(model, tmp_path):
         package.read(model)
 
 
+def test_what_cannot_be_read_back_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(package, "LARGEST", 2**20)
+    with pytest.raises(DataError, match=r"networks/a\.npy has 2 MiB; a package holds at most 1 of a network: set"):
+        package.write(tmp_path / "model.zip", {}, {"networks/a.npy": bytes(2**21)})
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_archive_cannot_swell(model):
     rewrite(model, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(DataError, match="is compressed"):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pytest
 
-from lumbarflow import CLASSES, DataError
+from lumbarflow import CLASSES, DataError, files
 from lumbarflow.data.geometry import Geometry
 from lumbarflow.data.phantom import make_volume
 from lumbarflow.images import png, slices
@@ -91,9 +91,13 @@ def test_a_scan_becomes_what_it_would_as_a_test_volume(scan, recipe, views, neig
     assert found.grey[0] == pytest.approx((shown.mean(), shown.std()))
     assert math.isnan(found.dice)
     # as sure as the workflow says of such a volume
-    entropy = segmenter.write_volume(rows, known, rows, decision.Decision({}, smallest), tmp_path / "whole.mha")
+    entropy, digest = segmenter.write_volume(rows, known, rows, decision.Decision({}, smallest), tmp_path / "whole.mha")
     assert found.doubt == (pytest.approx(entropy, rel=1e-5),)
     assert 0 < entropy <= math.log(4)
+    # what stands for the volume in predictions.csv is another one when classes are decided in another way
+    other = segmenter.write_volume(rows, known, rows, decision.Decision({"ivd": 1.0}), tmp_path / "other.mha")
+    assert other[0] == entropy
+    assert other[1] != digest == files.sha256((tmp_path / "whole.mha").read_bytes())
     # and offsets are chosen where test volumes are decided: on the source planes, from the same views
     for row, plane in zip(rows, planes, strict=True):
         canvas = slices.to_canvas(plane, place, recipe["size"], "nearest")

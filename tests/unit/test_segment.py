@@ -37,7 +37,7 @@ def truth(monkeypatch):
     def know(array, spacing, models):
         assert array.shape == image.shape
         return scans.Segmented(
-            labels.lut(labelled), np.zeros(array.shape, np.float32), (0.0,), float("nan"), (50.0, 35.0)
+            labels.lut(labelled), np.zeros(array.shape, np.float32), (0.0,), float("nan"), ((50.0, 35.0),)
         )
 
     monkeypatch.setattr(segment.scans, "segment", know)

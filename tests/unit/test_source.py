@@ -89,6 +89,19 @@ def test_a_module_of_ones_own_is_found_without_being_imported(tmp_path, monkeypa
         source.find("mine_own.absent")
 
 
+def test_packages_that_are_installed_beside_it_do_not_count(tmp_path, monkeypatch):
+    """Else each upgrade of any of them would train anew."""
+    for name, text in (("site-packages/other.py", ""), ("site-packages/part/__init__.py", "from . import net\n")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "site-packages/part/net.py").write_text("import other\nimport numpy\n")
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    found, foreign = source.closure(*source.find("part.net"))
+    assert {path.name for path in found} == {"net.py"}
+    assert foreign == {"other", "numpy"}
+    assert {path.name for path in source.closure(*source.find("part"))[0]} == {"__init__.py", "net.py"}
+
+
 OWN = '''"""A module that must not be imported to be checked."""
 import absent_package
 from elsewhere import borrowed as lent

@@ -217,10 +217,19 @@ def test_what_cannot_be_learnt_is_refused(pictures, part, value, message):
             fit(pictures, {"learning_rate": value, "schedule": "constant"})
 
 
+def test_a_loss_is_given_the_truth_as_numbers_with_a_point():
+    """In validation as in training: a loss of the user's own may calculate with the classes."""
+    truth = np.random.default_rng(0).integers(0, 4, (2, 16, 16)).astype(np.uint8)
+    model = networks.build("paper", (16, 16), width=1)
+    own = lambda truth, p: keras.ops.mean(keras.ops.convert_to_tensor(truth) - 3)  # noqa: E731  # 253 of whole numbers
+    found = training.evaluate(model, truth, truth, 2, "zscore", own)["loss"]
+    assert found == pytest.approx(float(truth.mean()) - 3, abs=1e-5)
+
+
 def test_a_loss_that_is_no_number_leaves_the_last_good_epoch(pictures, whole, tmp_path, monkeypatch):
     state, rate = tmp_path / "state.npz", training.rate_at
     monkeypatch.setattr(training, "rate_at", lambda history, settings: 1e30 if history else rate(history, settings))
-    with pytest.raises(DataError, match=r"nan in epoch 2, batch \d; epoch 1, the last good one, is kept in .*npz"):
+    with pytest.raises(DataError, match=r"nan in epoch 2, batch \d; lower training\.learning_rate"):
         fit(pictures, resume=state)
     monkeypatch.setattr(training, "rate_at", rate)
     assert fit(pictures, resume=state).history == whole.history

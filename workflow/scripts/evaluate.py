@@ -15,10 +15,10 @@ def main(snakemake):
     from lumbarflow.measures import evaluation, instances, scoring
 
     compile_once(evaluation.image_rows, *np.zeros((2, 2, 2), np.uint8), (1, 1), 1.0)
-    params, pictures = snakemake.params, Path(snakemake.input.table).with_suffix("")
-    images, in_3d, structures, stacks = [], [], [], {}
+    pictures, single = (Path(path).with_suffix("") for path in (snakemake.input.table, snakemake.input.structures))
+    params, images, in_3d, structures, stacks = snakemake.params, [], [], [], {}
     whole = {path.stem: path for path in predictions.whole(snakemake.input.table)}
-    predictions.whole(snakemake.input.structures, "structures")  # unchanged
+    predictions.whole(snakemake.input.structures, "structures")  # as they are listed
     for name, group in groupby(files.read_csv(snakemake.input.table), key=lambda row: row["volume"]):
         predicted = list(group)
         scored = [row for row in predicted if row["scored"] == "true"]
@@ -32,8 +32,7 @@ def main(snakemake):
             continue
         volume = volumes.read(restored)
         images += scoring.planes(predicted, dict(enumerate(volume.array)), truth, params.tau)
-        told = masks.tells_structures(params.sources[name].get("scheme"))
-        labelled = Path(snakemake.input.structures).with_suffix("") / restored.name if told else None
+        labelled = single / restored.name if masks.tells_structures(params.sources[name].get("scheme")) else None
         of_classes, of_structures = scoring.volume(predicted[0], volume, labelled, truth, params.tau)
         in_3d += of_classes
         structures += of_structures

@@ -67,7 +67,8 @@ def _share(settings: Mapping[str, Any]) -> str:
     if "nnunet" not in settings:
         return ""
     done = settings["nnunet"]["epochs"] * settings["nnunet"]["iterations"]
-    return f": {done:,} iterations of {PLANNED:,} planned, so no measure of nnU-Net"
+    few = ", so no measure of nnU-Net" if done < PLANNED else ""
+    return f": {done:,} iterations of {PLANNED:,} planned{few}"
 
 
 def _official(part: pd.DataFrame) -> Row:
