@@ -276,7 +276,7 @@ def test_an_image_of_two_seeds_is_missed_once():
     twice = [("a", "t1", SOUND, each) for each in (images, images)]
     once = comparison.ladder(twice[:1], [], {"a": {}}, tables.table2([(*twice[0], None)], published.read("table2")))
     both = comparison.ladder(twice, [], {"a": {}}, tables.table2([(*twice[0], None)], published.read("table2")))
-    assert once["missed"].tolist() == both["missed"].tolist()
+    pd.testing.assert_series_equal(once["missed"], both["missed"])
     assert once["missed"].max() == 12
 
 

@@ -325,6 +325,7 @@ def test_dicom_series_beside_others(image, tmp_path, caplog):
 
 def test_a_single_dicom_slice_is_as_thick_as_it_says(image, tmp_path):
     (file,) = write_dicom(image[:, :, :1], tmp_path / "slice")
+    change_dicom([file], lambda k: {"SliceThickness": None, "SpacingBetweenSlices": None})
     with pytest.raises(DataError, match="a single slice whose header does not say how thick it is"):
         volumes.read(file)
     for name, mm in (("SliceThickness", 3), ("SpacingBetweenSlices", 4)):  # with gaps

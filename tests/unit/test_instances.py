@@ -158,8 +158,8 @@ def test_table_3_of_the_truth():
     assert frame["comparable with"].notna().all()
     # in a second training a distance is not known: then the mean of both is not
     other = pd.DataFrame(rows).assign(training="b")
-    lost = (other["volume"] == "x") & (other["class"] == "vertebrae") & (other["score"] == "official")
-    other.loc[lost, "asd"] = np.nan
+    lost = other.index[(other["volume"] == "x") & (other["class"] == "vertebrae")][0]
+    other.loc[lost, ["match", "dice", "asd_mm", "asd_official_mm"]] = [0, 0, np.nan, np.nan]
     both = pd.concat([pd.DataFrame(rows), other])
     ours = table3.table3(empty, {}, {("truth", "t1"): both}, paper, systems)
     ours = ours[(ours["system"] == "truth, t1") & (ours["metric"] == "asd")].set_index(["score", "class"])["cases"]

@@ -32,11 +32,10 @@ def main(snakemake):
         writer = imported.Imported(None, params.settings, params.canvas_size, *folders, {name: classes}, tables)
         written, _ = writer.write(group, tables[name], Decision(), Path(output.pictures), Path(output.volumes))
         imported.warn(written, given[name])
-        told = masks.tells_structures(params.scheme)
-        single = found.array if told else structures.label(classes, found.spacing)
+        single = structures.label(classes, found.spacing) if not masks.tells_structures(params.scheme) else found.array
         digest = writing.write(Path(output.structures) / f"{name}.mha", single.astype(np.uint8), geometry)
-        described = structures.describe(single, found.spacing)
-        listed += [{"volume": name, "volume_sha256": digest, **row} for row in described]
+        same = {"volume": name, "volume_sha256": digest}
+        listed += [{**same, **row} for row in structures.describe(single, found.spacing)]
         rows += written
     who = f"predictions of {snakemake.wildcards.experiment}"
     schemes.check_found(planes, params.scheme, who, params.key, params.sure)
