@@ -4,6 +4,7 @@
 once for several calls of pytest where LUMBARFLOW_SHARED names a folder for it (.ci/run).
 """
 
+import csv
 import io
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import forked
 import pytest
 import SimpleITK as sitk
+import yaml
 from hypothesis import settings
 
 from lumbarflow.files import locked
@@ -91,6 +93,19 @@ def write_dicom(image, folder, series="1.2.3"):
         writer.SetFileName(str(folder / f"{series}-{(k * 5 + 2) % 7}-{k}.dcm"))
         writer.Execute(plane)
     return sorted(folder.glob(f"{series}-*.dcm"), key=lambda path: int(path.stem.rsplit("-")[-1]))
+
+
+def rows(path):
+    """Rows of a table, as text."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def configured(workflow, tiny_config, settings):
+    """Arguments for a run of the tiny config with other settings."""
+    path = workflow.folder / "more.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return ("--configfile", tiny_config, path)
 
 
 def jobs(output):

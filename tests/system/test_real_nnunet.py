@@ -1,23 +1,17 @@
 """nnU-Net, the real one, as an experiment: a short training on the tiny phantom, killed and gone on with."""
 
-import csv
 import json
 
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, jobs
+from conftest import ROOT, jobs, rows
 from processes import kill_snakemake, wait_for
 
 from lumbarflow.data import labels, masks, volumes
 
 pytestmark = pytest.mark.system
 LOG = "results/logs/nnunet_train/rival/t1/fold-0.log"
-
-
-def rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Measurements against the phantom's geometry, which is known by its formula."""
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -8,8 +7,6 @@ import numpy as np
 import pytest
 from scipy import ndimage, optimize
 
-from lumbarflow.data import volumes, writing
-from lumbarflow.data.geometry import Geometry
 from lumbarflow.data.phantom import column_coordinates, draw_patient, make_labels
 from lumbarflow.measures import morphometry
 
@@ -147,20 +144,6 @@ def test_how_the_patient_lies_does_not_count(axis):
     middle = (np.array(size) - 1) / 2
     turned = ndimage.affine_transform(labels, turn, middle - turn @ middle, order=0)
     assert check(morphometry.measure(turned, spacing), patient, spacing) >= 2 * patient.count - 4
-
-
-def test_how_the_volume_is_stored_does_not_count(tmp_path):
-    """All 48 orientations are read as one canonical volume."""
-    labels = make_labels(draw_patient(3, 1), (6, 44, 36), (6.0, 6.0, 6.0))[0]
-    blank = Geometry((1, 1, 1), (6.0, 6.0, 6.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
-    for axes in itertools.permutations(("RL", "AP", "IS")):
-        for letters in itertools.product(*axes):
-            geometry = blank.corrected(orientation="".join(letters))
-            sizes = [labels.shape[[axis for axis, _ in geometry.axes()].index(k)] for k in range(3)]
-            writing.write(tmp_path / "labels.mha", labels, replace(geometry, size=tuple(sizes)))
-            volume = volumes.read(tmp_path / "labels.mha")
-            np.testing.assert_array_equal(volume.array, labels)
-            assert volume.geometry.orientation() == "".join(letters)
 
 
 def test_signal():

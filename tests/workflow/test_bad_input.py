@@ -68,19 +68,6 @@ def test_a_config_file_runs_no_code(workflow):
     assert not trap.exists()
 
 
-def test_no_volume_of_the_wanted_sequences(workflow, root):
-    output = fails(workflow, "--config", f"root={root}", "sequences=[t2]")
-    assert "holds no volume of t2; it holds t1: add 'sequences=[t1]' to what stands behind --config" in line_with(
-        output, "config.sequences"
-    )
-
-
-def test_a_mask_without_its_image(workflow, root):
-    (root / "images/2_t1.mha").unlink()
-    output = fails(workflow, "--config", f"root={root}")
-    assert "has no counterpart" in line_with(output, "masks/2_t1.mha")
-
-
 def damage(root, how, name="2_t1"):
     image, mask = root / f"images/{name}.mha", root / f"masks/{name}.mha"
     if how == "truncated":
@@ -176,15 +163,6 @@ def test_the_sound_volumes_go_on_without_the_bad_ones(spoilt):
         path.unlink()
     workflow(*arguments)
     assert "manifests/sound/lut/labelled/t1.csv" in workflow.files()
-
-
-def test_too_few_patients_for_the_split(workflow, root, tiny_config, tmp_path):
-    fold = tmp_path / "fold.yaml"
-    fold.write_text("run: [sound]\nexperiments: {sound: {folds: [3]}}\n")  # three patients fill parts 0 to 2
-    output = fails(workflow, "--configfile", tiny_config, fold, "--config", f"root={root}", "--until", "split")
-    assert "no patient for test; it has 3" in line_with(
-        output, "config.experiments.sound.split: kind patient with n_folds"
-    )
 
 
 def test_a_gpu_that_is_not_there(workflow, tiny_config, monkeypatch):

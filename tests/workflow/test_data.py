@@ -1,34 +1,21 @@
 """Where volumes come from and what the audit says of them: sheets, DICOM, lying headers, fidelity, colours."""
 
-import csv
 import shutil
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import yaml
-from conftest import write_dicom
+from conftest import configured, rows, write_dicom
 from PIL import Image
 
 from lumbarflow import files
 from lumbarflow.images import png
 
 
-def rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture
 def data(tiny_run, workflow):
     """The tiny phantom as a folder of one's own, beside the results."""
     return shutil.copytree(tiny_run.results / "phantom", workflow.folder / "data")
-
-
-def configured(workflow, tiny_config, settings):
-    path = workflow.folder / "more.yaml"
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return ("--configfile", tiny_config, path)
 
 
 def test_a_sheet_and_a_dicom_folder_give_what_the_files_gave(tiny_run, tiny_config, workflow, data):

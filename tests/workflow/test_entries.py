@@ -1,11 +1,10 @@
 """Ways into the workflow: as a module, through workflow/Snakefile, with other profiles; one training at a time."""
 
-import re
 import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, jobs
 from snakemake.cli import get_argument_parser
 from snakemake.settings.types import MaxJobsPerTimespan
 
@@ -33,11 +32,6 @@ def snakemake(folder, *arguments, check=True):
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
     assert not check or done.returncode == 0, done.stdout[-4000:]
     return done.stdout
-
-
-def counted(output):
-    table = output.partition("Job stats:")[2].partition("total")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
 
 
 MODULE = """
@@ -73,7 +67,7 @@ def test_as_a_module_of_another_workflow(user):
     assert (user / "results/manifests/sound/lut/labelled/t1.csv").is_file(), output
     assert "Nothing to be done" in snakemake(user, "--cores", 2, *triggers)
     # all of it can be planned, too
-    planned = counted(snakemake(user, "--cores", 2, "--dry-run", "lumbar_all", *triggers))
+    planned = jobs(snakemake(user, "--cores", 2, "--dry-run", "lumbar_all", *triggers))
     assert planned["lumbar_train"] == 2
 
 
@@ -84,14 +78,14 @@ def test_through_the_snakefile_of_the_catalogue(user):
         "    config:\n        config\nuse rule * from main\n",
         encoding="utf-8",
     )
-    assert counted(snakemake(user, "--cores", 2, "--dry-run"))["train"] == 2
+    assert jobs(snakemake(user, "--cores", 2, "--dry-run"))["train"] == 2
     direct = snakemake(user, "--cores", 2, "--dry-run", "--snakefile", ROOT / "workflow/Snakefile")
-    assert counted(direct)["train"] == 6  # the demo: the config is not this folder's
+    assert jobs(direct)["train"] == 6  # the demo: the config is not this folder's
 
 
 def test_a_config_that_says_nothing_of_a_key_takes_the_default(user):
     (user / "config.yaml").write_text("sequences: [t1]\nrun: [sound]\n", encoding="utf-8")
-    assert counted(snakemake(user, "--cores", 2, "--dry-run", "lumbar_all"))["lumbar_extract_slices"] == 12
+    assert jobs(snakemake(user, "--cores", 2, "--dry-run", "lumbar_all"))["lumbar_extract_slices"] == 12
 
 
 def test_a_folder_called_download_is_no_target(tmp_path):
@@ -100,7 +94,7 @@ def test_a_folder_called_download_is_no_target(tmp_path):
     arguments = ("--directory", folder, "--configfile", ROOT / "config/spider.yaml", "--dry-run")
     output = snakemake(ROOT, *arguments, check=False)
     assert "data/spider/images: no such folder" in output
-    assert counted(snakemake(ROOT, "download", *arguments)) == {"download": 1}
+    assert jobs(snakemake(ROOT, "download", *arguments)) == {"download": 1}
 
 
 ONE_TRAINING = """

@@ -284,6 +284,7 @@ SOUND = ("sound",)
             after("evaluate", experiments=SOUND) | jobs("leakage", SOUND, SEQUENCES, "0", "1"),
         ),
         ({"experiments": {"sound": {"evaluation": {"grid": "network"}}}}, tables()),
+        ({"experiments": {"sound": {"split": {"filter_test": True}}}}, DEALT_ANEW),
         ({"run": ["released", "disjoint", "sound"]}, after("split", experiments=("disjoint",))),
         ({"run": ["sound"]}, tables()),
         ({"baseline": "released"}, tables() - {"make_tables"}),

@@ -1,20 +1,14 @@
 """Predictions of other programs go the way of our own networks', and nothing is said of what they have not."""
 
-import csv
 import re
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import yaml
-from conftest import jobs
+from conftest import jobs, rows
 
 from lumbarflow.data import labels, volumes, writing
-
-
-def rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The true workflow on tiny data: what it makes, and that it makes it once."""
 
-import csv
 import hashlib
 import json
 import shutil
@@ -10,19 +9,13 @@ import pytest
 import SimpleITK as sitk
 import truth
 import yaml
-from conftest import ROOT, jobs
+from conftest import ROOT, rows
 
 from lumbarflow import CLASSES, files
 from lumbarflow.data import volumes
 from lumbarflow.images import png
 from lumbarflow.learning import prediction
 from lumbarflow.measures import metrics
-
-
-def rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
 
 RUN = "experiments/{}/{}/fold-0/seed-1"
 
@@ -216,10 +209,6 @@ def test_splits_are_what_they_are_called(tiny_run):
     assert any(len(subsets) > 1 for subsets in slices.values())  # as released: it leaks
 
 
-def test_a_second_run_does_nothing(tiny_run, tiny_config):
-    assert "Nothing to be done" in tiny_run("--configfile", tiny_config).stdout
-
-
 @pytest.mark.long  # killed runs, in test_faults.py, are such runs, too
 def test_stage_by_stage_ends_in_the_bytes_of_one_run(tiny_run, tiny_config, workflow):
     """One sequence of `released`."""
@@ -238,36 +227,6 @@ def test_the_official_split_follows_the_overview(tiny_config, workflow):
     workflow("--configfile", tiny_config, official, "--until", "split")
     split = rows(workflow.results / RUN.format("sound", "t1") / "split.csv")
     assert {row["patient"] for row in split if row["subset"] == "test"} == {"5"}
-
-
-COMPARED = {"make_tables", "compare", "draw_comparisons", "findings", "provenance"}
-MEASURED = {"evaluate", "draw_run", *COMPARED}
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"augmentation": {"rotation": 9}}, {"train", "predict", "structures", "draw_network", *MEASURED}),
-        ({"prediction": {"min_component_mm3": [900]}}, {"predict", "structures", *MEASURED}),
-        ({"evaluation": {"tau": 2.0}}, {"leakage", *MEASURED}),
-        ({"evaluation": {"aggregation": "pooled"}}, COMPARED),
-        (
-            {"split": {"filter_test": True}},
-            {"split", "train", "predict", "structures", "leakage", "draw_network", *MEASURED},
-        ),
-    ],
-    ids=["augmentation", "prediction", "tau", "aggregation", "split"],
-)
-def test_a_changed_setting_reruns_what_uses_it(tiny_run, tiny_config, tmp_path, change, expected):
-    """Of `sound` alone: `released` is left as it is."""
-    path = tmp_path / "change.yaml"
-    path.write_text(yaml.safe_dump({"experiments": {"sound": change}}))
-    planned = jobs(tiny_run("--configfile", tiny_config, path, "--dry-run").stdout)
-    assert set(planned) == expected
-    assert all(
-        count == (1 if rule in ("make_tables", "compare", "findings", "provenance", "draw_network") else 2)
-        for rule, count in planned.items()
-    ), planned
 
 
 def test_where_the_results_are_from(tiny_run):

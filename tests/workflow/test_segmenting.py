@@ -149,7 +149,6 @@ def test_new_scans_fail_alone_and_are_tried_again(packed, scans, tested):
     [
         ("segment", (), "config.scans: no scans given"),
         ("segment", ("model=here.zip",), "config.model: .*here.zip: no such file"),
-        ("segment", ("model=model.zip",), "config.scans: no scans given"),
         ("segment", ("model=model.zip", "scans=nowhere"), "nowhere: no such file or folder"),
         ("segment", ("model=model.zip", "scans=phantom", "lowest=l5"), "config.lowest: 'l5' is no vertebra"),
         ("check_model", ("model=model.zip",), "model.zip: is no sound zip archive"),

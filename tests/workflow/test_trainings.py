@@ -1,7 +1,6 @@
 """Trainings of the real workflow: killed and gone on with, on all sequences, on several folds."""
 
 import contextlib
-import csv
 import os
 import signal
 import time
@@ -9,21 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from conftest import configured, rows
 
 from lumbarflow import files
 from lumbarflow.learning import prediction
-
-
-def rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def configured(workflow, tiny_config, settings):
-    path = workflow.folder / "more.yaml"
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return ("--configfile", tiny_config, path)
 
 
 def process_of(folder, script):
