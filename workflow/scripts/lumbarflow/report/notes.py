@@ -94,7 +94,7 @@ NOTES = {
         "yardstick: hard Dice and ASD a slice in mm on the source grid against exact labels, all slices of the test "
         "volumes (of a split of slices: its test slices), mean over patients. So a row differs from the one above by "
         "its step alone, unless `test slices` says that it was tested on others: then part of the change is theirs. "
-        "ASD leaves out the slices in which a class is missed (`missed`, as in Table 2): with more of them it can fall."
+        "ASD leaves out the slices in which a class is missed (`missed`, each once): with more of them it can fall."
         + SURFACE,
     ),
     "rivals": (
