@@ -332,6 +332,9 @@ def test_a_single_dicom_slice_is_as_thick_as_it_says(image, tmp_path):
         change_dicom([file], lambda k, name=name, mm=mm: {name: mm})
         for path in (file, file.parent):
             assert volumes.read(path).geometry.spacing == (4.0, 0.5, mm)
+    files = write_dicom(image, tmp_path / "series")  # of several slices, it does not matter what they say
+    change_dicom(files, lambda k: {"SpacingBetweenSlices": None, "SliceThickness": [3, 3]})
+    assert volumes.read(tmp_path / "series").geometry.spacing == image.GetSpacing()
 
 
 def test_a_dicom_series_without_places_is_left_out(image, tmp_path, caplog):
@@ -343,6 +346,11 @@ def test_a_dicom_series_without_places_is_left_out(image, tmp_path, caplog):
     header.save_as(tmp_path / "study/derived.dcm")
     np.testing.assert_array_equal(volumes.read(tmp_path / "study").array, CANONICAL)
     assert "derived.dcm: left out, its series: no header says where a slice lies" in caplog.text
+    scout = tmp_path / "scout"  # beside a localiser it may be the scan
+    change_dicom(write_dicom(image, scout), lambda k: {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]})
+    header.save_as(scout / "derived.dcm")
+    with pytest.raises(DataError, match=r"derived\.dcm: its DICOM header does not say where each slice lies"):
+        volumes.read(scout)
     header.SeriesInstanceUID = "1.2.3"
     header.save_as(tmp_path / "study/derived.dcm")
     with pytest.raises(DataError, match=r"derived\.dcm: its DICOM header does not say where each slice lies"):

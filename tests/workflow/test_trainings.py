@@ -200,6 +200,8 @@ def test_all_sequences_together_across_and_on_several_folds(tiny_run, tiny_confi
     assert ("sound", "t1", "t2_SPACE") in cross
     assert ("together", "all", "t1") in cross
     assert ("sound", "t2_SPACE", "t1") not in cross
+    run = workflow.results / "experiments/sound/t1/fold-0/seed-1"  # decided on its own validation patients
+    assert files.read_json(run / "across/t2_SPACE/decision.json") == files.read_json(run / "decision.json")
     # a third fold: its jobs alone
     settings["experiments"]["together"]["folds"] = [0, 1, 2]
     output = workflow("tables", *configured(workflow, tiny_config, settings), "--dry-run").stdout

@@ -29,8 +29,10 @@ rule segment_scan:
     params:
         code=source.digest("segment_scan", config["modules"]),
         modules=config["modules"],
-        # by its content, not by its path, which is another one in another clone
-        shipped=lambda wildcards: source.shipped_digest() if SHIPPED in PLAN.models_of(wildcards.scan) else "",
+        # which of the models comes with the software: by its content, since its path is another one in another clone
+        shipped=lambda wildcards: [
+            source.shipped_digest() if path == SHIPPED else "" for path in PLAN.models_of(wildcards.scan)
+        ],
         scan=lambda wildcards: asdict(PLAN.scans[wildcards.scan]),
         options={key: config[key] for key in ("lowest", "entropy", "viewer", "anonymous")},
     script:

@@ -16,8 +16,9 @@ def main(snakemake):
     name, scan = snakemake.wildcards.scan, Scan(**snakemake.params.scan)
     with files.replacing_folder(snakemake.output[0]) as folder:
         try:
-            shipped = [source.shipped_model()] if snakemake.params.shipped else []
-            models = segment.load([*snakemake.input.models, *shipped], snakemake.params.modules)
+            named = iter(snakemake.input.models)
+            paths = [source.shipped_model() if shipped else next(named) for shipped in snakemake.params.shipped]
+            models = segment.load(paths, snakemake.params.modules)
         except DataError as error:
             failed, reasons = str(error), []
             segment.write_failure(folder, name, failed, software())

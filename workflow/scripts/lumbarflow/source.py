@@ -116,7 +116,11 @@ def find(module: str, key: str = "config") -> tuple[Path, Path]:
         spec = PathFinder.find_spec(".".join(module.split(".")[: depth + 1]), path)
         if spec is None:
             break
-        origin, path = spec.origin, list(spec.submodule_search_locations or ())
+        try:
+            origin, path = spec.origin, list(spec.submodule_search_locations or ())
+        except KeyError:  # of a folder without __init__.py below another such one
+            spec = None
+            break
     if spec is None or origin is None or not origin.endswith(".py"):
         raise DataError(
             f"{key}: there is no module {module!r}; expected a Python file in the working folder, on PYTHONPATH or "

@@ -116,7 +116,8 @@ def index(files: Iterable[str | Path]) -> list[Series]:
             logging.getLogger(__name__).info("%s: %s", file, error)
             astray.setdefault(uid, file)
     for uid, file in astray.items():
-        if uid not in found or found[uid].frames or len(found) == 1:
+        others = [series for other, series in found.items() if other != uid and series.frames and not series.localiser]
+        if uid not in found or found[uid].frames or not others:  # it may be the scan that is wanted, or part of it
             raise DataError(
                 f"{file}: its DICOM header does not say where each slice lies; replace the file, or take it out"
             )
@@ -180,9 +181,17 @@ def _frames(file: str, header: Any) -> list[Frame]:
         scale = float(value("RescaleSlope", number, 1)), float(value("RescaleIntercept", number, 0))
         if (len(position), len(turn), len(spacing)) != (3, 6, 2):
             raise ValueError("wrong number of values")
-        thick = float(value("SpacingBetweenSlices", number) or value("SliceThickness", number) or 0)
-        frames.append(Frame(file, number, position, turn, spacing, scale, thick))
+        thick = value("SpacingBetweenSlices", number) or value("SliceThickness", number)
+        frames.append(Frame(file, number, position, turn, spacing, scale, _length(thick)))
     return frames
+
+
+def _length(value: Any) -> float:
+    """Millimetres that a header says; 0 for what is none."""
+    try:
+        return max(float(value), 0.0)
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def choose(path: str | Path, found: Sequence[Series], wanted: str = "") -> Series:

@@ -143,9 +143,9 @@ def _anonymise(made: Any, source: Any) -> None:
 
 
 def _step(frames: Sequence[dicom.Frame]) -> float:
-    """Millimetres from slice to slice; 1 for a single one."""
+    """Millimetres from slice to slice; of a single one as it says, or 1."""
     ends = np.subtract(frames[-1].position, frames[0].position)
-    return float(np.linalg.norm(ends)) / (len(frames) - 1) if len(frames) > 1 else 1.0
+    return float(np.linalg.norm(ends)) / (len(frames) - 1) if len(frames) > 1 else frames[0].thickness or 1.0
 
 
 def _uid(content: str, what: str) -> str:

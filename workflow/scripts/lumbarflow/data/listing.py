@@ -155,13 +155,16 @@ def list_dicom(root: Path) -> list[Row]:
     for folder, _, names in walk(root):
         files = [str(folder / name) for name in names]
         found = dicom.index(files)
-        pictures = [each for each in found if each.modality != "SEG" and not each.localiser and len(each.frames) > 1]
+        pictures = [each for each in found if each.modality != "SEG" and not each.localiser]
         for series in pictures:
-            if (other := folders.setdefault(series.uid, folder)) != folder:
+            lies = Path(series.frames[0].file).resolve().parent  # of a link, what it leads to
+            if (other := folders.setdefault(series.uid, lies)) != lies:
                 raise DataError(
-                    f"{folder}: slices of a DICOM series of which others lie in {other}; put all of them into one "
+                    f"{lies}: slices of a DICOM series of which others lie in {other}; put all of them into one "
                     "folder, or take out those that are there twice"
                 )
+            if len(series.frames) == 1:
+                continue
             identity = _tag(series.frames[0].file, "PatientID")
             nameless += not identity
             who = patients.setdefault(identity, f"P{len(patients) + 1:03d}")

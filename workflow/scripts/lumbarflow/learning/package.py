@@ -37,7 +37,7 @@ def write(path: str | Path, about: Mapping[str, Any], members: Mapping[str, byte
         if len(content) > LARGEST:
             raise DataError(
                 f"{path}: {name} has {len(content) / 2**20:.0f} MiB; a package holds at most {LARGEST // 2**20} of a "
-                "network: set package.weights to float16, or train a narrower network"
+                "network: set package.weights to float16, if it is not, or train a narrower network"
             )
     listed = {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in sorted(members.items())}
     manifest = json.dumps({**about, "format": FORMAT, "members": listed}, indent=1, sort_keys=True) + "\n"

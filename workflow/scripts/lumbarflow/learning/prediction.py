@@ -40,9 +40,11 @@ def load(path: str | Path, network: Mapping[str, Any] | None = None) -> "keras.M
     }
     own = of_settings(network) if network and module_of(network["name"]) else None
     try:
-        if own is not None:
-            own.load_weights(path)
-        model = own or keras.models.load_model(path, custom_objects=known, compile=False, safe_mode=True)
+        if own is None:
+            model = keras.models.load_model(path, custom_objects=known, compile=False, safe_mode=True)
+        else:
+            model = own
+            model.load_weights(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: is not a model of this workflow ({reason}); delete it and run again") from None

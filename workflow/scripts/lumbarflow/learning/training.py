@@ -177,7 +177,8 @@ def load_state(path: str | Path | None, model: keras.Model) -> tuple[list[NDArra
 def step_memory(model: keras.Model, batch: int) -> int:
     """Estimated bytes of memory of one training step: output and gradient of each layer, in float32; value, gradient
     and Adam's two moments of each weight."""
-    outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in every_layer(model))
+    made = (tensor for layer in every_layer(model) for tensor in keras.tree.flatten(layer.output))
+    outputs = sum(int(np.prod([length or 1 for length in tensor.shape[1:]])) for tensor in made)
     return 4 * (2 * batch * outputs + 4 * model.count_params())
 
 
@@ -198,7 +199,6 @@ def _train_epoch(
     rate: float,
     epoch: int,
     log: logging.Logger,
-    resume: str | Path | None,
 ) -> dict[str, float]:
     """One pass over the batches; returns the loss and scores of the training images, all batches together."""
     model.optimizer.learning_rate.assign(rate)
@@ -316,7 +316,7 @@ def train(
         size = model.input_shape[1:3]
         batches = iterate(*training, batch_size, seed, epoch, normalisation, augmentation, size, workers)
         with _explained(batch_size, needed, epoch + 1, resume):
-            trained = _train_epoch(fitted, batches, len(training[0]), rate, epoch + 1, log, resume)
+            trained = _train_epoch(fitted, batches, len(training[0]), rate, epoch + 1, log)
             took = time.perf_counter() - started
             learning = fitted.get_weights() if averaging else []
             if averaging:

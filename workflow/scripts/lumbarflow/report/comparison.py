@@ -359,7 +359,7 @@ def paper_comparison(table1: pd.DataFrame, table2: pd.DataFrame, table3: pd.Data
         part = table3[(table3["class"] == row["class"]) & (table3["metric"] == row["metric"])]
         flat = part[part["measured"].str.startswith("2-D")].drop_duplicates("system").set_index("system")
         made = {
-            experiment: (flat.loc[system, "value"], unit_of(row["metric"], str(flat.loc[system, "measured"])))
+            experiment: (flat.loc[system, "value"], unit_of(row["metric"], str(flat.loc[system, "source"])))
             for experiment in experiments
             if (system := f"{experiment}, t2_SPACE") in flat.index
         }
