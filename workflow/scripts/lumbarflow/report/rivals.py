@@ -45,9 +45,8 @@ def rivals(
         dice = part.set_index("class")["value"].astype(float)
         there = [name for name in FOREGROUND if (sequence, name) in known]
         row: Row = {"sequence": sequence, "experiment": experiment, "Dice": dice[there].mean(skipna=False)}
-        row |= {name: dice[name] for name in FOREGROUND} | {
-            "patients": int(part.loc[part["class"].isin(FOREGROUND), "patients"].max())
-        }
+        row |= {name: dice[name] for name in FOREGROUND}
+        row["patients"] = int(part.loc[part["class"].isin(FOREGROUND), "patients"].max())
         said = f"this run{_share(settings[str(experiment)])}"
         difference: Mapping[Any, Any] = compared.get((sequence, experiment), {})
         row |= {key: difference.get(key) for key in PAIRED} | {"shared": difference.get("patients")}
