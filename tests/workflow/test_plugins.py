@@ -95,7 +95,7 @@ def test_parts_of_ones_own(tiny_run, tiny_config, tmp_path):
     about = files.read_json(folder / "model.json")
     assert about["settings"]["network"]["options"] == {"filters": 3}
     assert about["loss"] == {"name": "mine.parts:loss", "power": 2}
-    assert about["parameters"] == 1 + (9 * 3 + 3) + (3 * 4 + 4)
+    assert about["parameters"] == 1 + 2 + (9 * 3 + 3) + (3 * 4 + 4)
     pictures = sorted((folder / "predictions/classes").rglob("*.png"))
     assert png.read(pictures[0]).shape == (30, 22)  # padded by the network's own divisor to 32 x 24
     masks = [png.read(path) for path in (workflow.results / "labels/sound/canal").rglob("*.png")]
