@@ -73,6 +73,16 @@ def test_killed_at_random_moments_of_the_preprocessing(tiny_run, tiny_config, wo
     assert not list(workflow.results.rglob(".*.png"))
 
 
+def test_a_second_run_at_the_same_time_is_refused(tiny_config, workflow):
+    arguments = ("--configfile", tiny_config, *PREPROCESSING)
+    first = workflow.start(*arguments)
+    assert wait_for(lambda: at_work(workflow), first)
+    second = workflow(*arguments, check=False)
+    assert second.returncode != 0
+    assert "--unlock" in second.stdout
+    assert first.wait() == 0
+
+
 def limit_files():
     import resource
 
