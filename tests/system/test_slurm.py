@@ -62,7 +62,7 @@ def start(folder):
                 "--default-resources",
                 "slurm_partition=main",
             ),
-            *("--slurm-no-account", "--slurm-status-command", "squeue", "tables"),
+            *("--slurm-no-account", "--slurm-status-command", "squeue", "tables", "dataset"),
             # the least that is allowed; the next wait after a look at the queue that finds nothing new is 10 s longer
             "--slurm-init-seconds-before-status-checks=1",
         ],

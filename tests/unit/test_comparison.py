@@ -253,6 +253,9 @@ def test_subgroups():
     found = {(row["by"], row["group"]): row["patients"] for row in table.to_dict("records")}
     assert found == {("site", "a"): 2, ("site", "b"): 2, ("age", "20-39"): 1, ("age", "40-59"): 1}
     assert comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], None).empty
+    sites = [*map(str, range(comparison.GROUPS)), ""]  # one is not known
+    groups = comparison.groups_of(pd.DataFrame({"volume": [f"{n}_t1" for n in range(len(sites))], "site": sites}))
+    assert len(groups) == comparison.GROUPS
     nameless = pd.DataFrame({"patient": list("0123"), "subset": ["training"] * 4, "sex": list("MFFM")})
     assert comparison.subgroups([("sound", "t1", SOUND, metrics_of(2))], nameless).empty
 
@@ -306,6 +309,26 @@ def test_networks_on_other_sequences_where_a_class_lacks():
     (row,) = tables.across([("a", "t1", "t2", images)]).to_dict("records")
     assert np.isnan(row["spinal_canal"])
     assert row["macro Dice"] == pytest.approx((row["vertebrae"] + row["ivd"]) / 2)
+    # of two trainings: the mean of scores, but no half images
+    other = metrics_of(2)
+    other = other[other["patient"].isin(sorted(other["patient"].unique())[:3])]
+    (both,) = tables.across([("a", "t1", "t2", metrics_of(1)), ("a", "t1", "t2", other)]).to_dict("records")
+    assert (both["test images"], both["test patients"]) == (row["test images"], row["test patients"])
+
+
+def test_a_p_value_is_never_shown_as_0():
+    shown = publish._column(pd.Series([3e-8, 0.0002, 1.0, np.nan], name="p corrected"))
+    assert shown.tolist() == ["<0.0001", "0.0002", "1.0000", "–"]
+    assert publish._column(pd.Series([3e-8, 0.5], name="sd")).tolist() == ["0.0000", "0.5000"]
+
+
+def test_a_stack_in_which_a_class_was_never_predicted_has_no_distance():
+    """Infinite, it would run into the means over folds and classes."""
+    released = {**SOUND, "grid": "network", "dice": "hard", "surface": "stack"}
+    images = metrics_of(1)
+    part = images[images["class"] == "ivd"]
+    assert np.isnan(tables.class_scores(part, {"asd": np.inf, "nsd": 0.0}, released)["asd"])
+    assert tables.class_scores(part, {"asd": 2.0, "nsd": 0.5}, released)["asd"] == 2
 
 
 def test_each_cell_of_the_paper_beside_ours():

@@ -98,6 +98,10 @@ def test_two_true_structures_may_share_a_match():
     rows = rows_of(pred, truth)
     assert rows[1]["match"] == rows[2]["match"] == 5
     assert rows[1]["dice"] == pytest.approx(2 * 64 / (64 + 128))
+    found = scores_of(rows.values())
+    assert (found["official", "vertebrae"]["detection"], found["official", "vertebrae"]["missed"]) == (1, 0)
+    assert (found["strict", "vertebrae"]["detection"], found["strict", "vertebrae"]["missed"]) == (0.5, 1)
+    assert found["strict", "vertebrae"]["dice"] == pytest.approx(1 / 3)
 
 
 def program(pred, truth):

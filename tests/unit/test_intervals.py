@@ -70,11 +70,15 @@ def test_patients_without_the_class_do_not_count():
 
 def test_equal_patients():
     assert interval([0.9] * 8) == pytest.approx((0.9, 0.9))
+    assert interval([0.0] * 8, "difference") == (0, 0)
+    assert np.isnan([interval([0.0] * 8), interval([1.0] * 8), interval([0.0] * 8, "length")]).all()
 
 
 def test_paired_test():
     assert intervals.paired_test([1, 2, 3, 4, 5, 6]) == pytest.approx(2 / 2**6)
     assert intervals.paired_test([0.0] * 6) == 1
+    for unchanged in (0, 1, 9):  # exact by those who differ, also where SciPy would approximate among so many
+        assert intervals.paired_test([0.0] * unchanged + [1, 2, 3, 4, 5, 6]) == pytest.approx(2 / 2**6)
     assert np.isnan(intervals.paired_test([1, 2, 3, 4, 5, np.nan]))
 
 

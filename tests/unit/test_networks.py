@@ -245,6 +245,31 @@ def test_what_cannot_be_built_is_named(name, size, options, message):
         networks.build(name, size, **options)
 
 
+class Scaled(keras.layers.Layer):
+    """A layer as users write them, without get_config."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def call(self, x):
+        return self.how(x)
+
+
+def test_a_network_of_the_users_own_that_keras_cannot_store_does_not_begin(monkeypatch):
+    """It would train to its end, and fail then."""
+    module = types.ModuleType("mine_networks")
+
+    def build(image_size, classes):
+        image = keras.Input((*image_size, 1))
+        return keras.Model(image, keras.layers.Conv2D(classes, 1, activation="softmax")(Scaled(lambda x: 2 * x)(image)))
+
+    module.build = build
+    monkeypatch.setitem(sys.modules, "mine_networks", module)
+    with pytest.raises(DataError, match=r"^network.name mine_networks:build: Keras cannot store it .* get_config$"):
+        networks.build("mine_networks:build", [32, 16])
+
+
 def test_a_network_of_the_users_own_must_give_probabilities(monkeypatch):
     """One without a softmax would train to its end, and fail at prediction."""
     module = types.ModuleType("mine_networks")

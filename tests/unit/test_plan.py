@@ -1,6 +1,7 @@
 """What is to be run, from a config alone."""
 
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -8,7 +9,7 @@ from conftest import ROOT
 
 from lumbarflow import DataError, settings
 from lumbarflow.data import dataset
-from lumbarflow.plan import CrossRun, Manifest, Masks, Plan, Run, find_volumes
+from lumbarflow.plan import DOWNLOADING, LISTING, SCANNING, SPECIAL, CrossRun, Manifest, Masks, Plan, Run, find_volumes
 
 SCHEMAS = ROOT / "workflow/schemas"
 
@@ -28,6 +29,23 @@ def test_the_demo():
     assert plan.manifests[Manifest("sound", "lut", "t2", "labelled")] == ["sound"]
     assert plan.patients["12"] == ["t1", "t2", "t2_SPACE"]
     assert (plan.makes_phantom, plan.has_overview, plan.overview) == (True, True, "results/phantom/overview.csv")
+
+
+RULE = re.compile(r"^ *(?:rule (\w+)|use rule \w+ as (\w+) with):$", re.M)
+RULES = [a or b for path in (ROOT / "workflow/rules").glob("*.smk") for a, b in RULE.findall(path.read_text("utf-8"))]
+NO_DATASET = {"download", "sheet", "segment", "segment_scan", "scan_summary", "phantom_scans", "check_model"}
+
+
+def test_a_job_of_a_cluster_which_has_its_rule_as_target_has_the_plan_of_the_call():
+    """Its jobs have no input otherwise, or need a dataset that the call did not."""
+    assert set(RULES) > NO_DATASET
+    config = {"scans": "phantom", "run": ["sound"]}
+    for prefix in ("", "lumbar_"):  # of a module
+        special = {rule for rule in RULES for kind in (DOWNLOADING, LISTING, SCANNING) if kind.search(prefix + rule)}
+        assert special == NO_DATASET
+        assert all(SPECIAL.search(f"{prefix}{rule}:scan=new-1") for rule in special)
+    for rule in ("contact_sheet", "segment_scan", "train"):
+        assert bool(make(config, {rule}).volumes) == (rule not in NO_DATASET)
 
 
 def test_folds_seeds_and_sequences_multiply():

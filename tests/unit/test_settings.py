@@ -139,6 +139,28 @@ def test_the_released_protocol_is_the_papers(config):
         (["experiments", "released", "cross_test"], ["t2"], r"released\.cross_test: slices of another sequence"),
         (["experiments", "sound", "folds"], [7], r"there is no fold 7"),
         (
+            ["experiments", "sound"],
+            {"base": "released", "split": {"kind": "official", "validation": "none"}, "folds": [0, 1]},
+            r"sound\.folds: .* all 2 would be one training, counted as so many",
+        ),
+        (
+            ["experiments", "sound"],
+            {"base": "released", "split": {"kind": "patient"}, "train_on": "all", "cross_test": ["t1"]},
+            r"sound\.cross_test: a network that is trained on all sequences knows each",
+        ),
+        (
+            ["experiments", "sound", "augmentation"],
+            {"reverse": 0.5},
+            r"sound\.augmentation\.reverse: .* network\.neighbours is 0",
+        ),
+        (
+            ["filters", "paper", "criterion"],
+            "foreground_share",
+            r"filters\.paper\.limit: 55 with criterion foreground_share: .* at most 1, as in 0\.55",
+        ),
+        (["filters", "paper", "limit"], 0.5, r"filters\.paper\.limit: 0\.5 with criterion image_ratio"),
+        (["sequences"], ["t1", "paper"], r"config\.sequences\.1: 'paper' does not match"),
+        (
             ["experiments", "released", "prediction", "min_component_mm3"],
             [100],
             r"released\.prediction\.min_component_mm3: is chosen on whole volumes",

@@ -89,6 +89,19 @@ def test_a_module_of_ones_own_is_found_without_being_imported(tmp_path, monkeypa
         source.find("mine_own.absent")
 
 
+@pytest.mark.parametrize(
+    ("name", "other"), [("train", r"scripts/train\.py"), ("numpy", "numpy/__init__"), ("time", "Python's own")]
+)
+def test_a_module_that_another_one_hides_from_the_jobs(tmp_path, monkeypatch, name, other):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(source.SCRIPTS), *sys.path])
+    (tmp_path / f"{name}.py").write_text(OWN)
+    with pytest.raises(
+        DataError, match=rf"^config\.x: a job would not find the working folder's {name}, but .*{other}"
+    ):
+        source.check_function(f"{name}:build", [], "config.x")
+
+
 def test_packages_that_are_installed_beside_it_do_not_count(tmp_path, monkeypatch):
     """Else each upgrade of any of them would train anew."""
     for name, text in (("site-packages/other.py", ""), ("site-packages/part/__init__.py", "from . import net\n")):

@@ -1,6 +1,5 @@
 # The config and the plan that follows from it: everything that is to be run.
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from lumbarflow import DataError, progress, settings, source
 from lumbarflow.data import dataset, schemes
-from lumbarflow.plan import LISTING, Plan
+from lumbarflow.plan import LISTING, SPECIAL, Plan
 
 
 def get_targets():
@@ -33,10 +32,7 @@ def get_targets():
 
 try:
     settings.check_cut(sys.argv)
-    special = re.compile(
-        r"(^|[_/])(download|sheet|segment|check_model|package|export_nnunet|train_on_everyone|results/models/)"
-    )
-    TARGETS = get_targets() if any(map(special.search, sys.argv)) else set()
+    TARGETS = get_targets() if any(map(SPECIAL.search, sys.argv)) else set()
     config = settings.with_defaults(config, ROOT / "config" / "config.yaml")
     settings.check_container(config["container"], map(str, workflow.deployment_settings.deployment_method))
     PLAN = Plan.make(config, ROOT / "workflow" / "schemas", TARGETS)

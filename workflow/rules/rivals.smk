@@ -49,6 +49,7 @@ rule cost_table:
     """What training and prediction of each experiment cost on this machine: on request, since no two runs agree."""
     input:
         predictions=get_each(rules.predict.output.table, PLAN.runs),
+        splits=get_each(rules.split.output[0], PLAN.runs),
     output:
         expand("results/tables/rivals_cost.{ending}", ending=["csv", "md", "tex", "html"]),
     log:
@@ -64,6 +65,8 @@ rule cost_table:
     params:
         code=get_code("cost_table"),
         runs=[{**asdict(run), "trained": PLAN.trains(run.experiment)} for run in PLAN.runs],
+        # whether the validation volumes were predicted as well
+        chosen=[bool(settings.chosen(EXPERIMENTS[run.experiment]["prediction"])) for run in PLAN.runs],
     script:
         "../scripts/cost_table.py"
 

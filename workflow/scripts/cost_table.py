@@ -11,9 +11,12 @@ def main(snakemake):
 
     made_by = provenance.line(software(), snakemake.config)
     output, rows = Path(snakemake.output[0]), []
-    for each, table in zip(snakemake.params.runs, snakemake.input.predictions, strict=True):
-        volumes = len({row["volume"] for row in files.read_csv(table) if not row["plane_sha256"]})
-        rows.append(rivals.run_cost(each, output.parents[1], volumes))
+    given, params = snakemake.input, snakemake.params
+    for each, chosen, table, split in zip(params.runs, params.chosen, given.predictions, given.splits, strict=True):
+        volumes = {row["volume"] for row in files.read_csv(table) if not row["plane_sha256"]}
+        if chosen:
+            volumes |= {row["volume"] for row in files.read_csv(split) if row["subset"] == "validation"}
+        rows.append(rivals.run_cost(each, output.parents[1], len(volumes)))
     notes.write("rivals_cost", rivals.cost(rows), output.parent, made_by)
 
 

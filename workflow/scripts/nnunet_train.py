@@ -20,7 +20,7 @@ def main(snakemake):
     if params.device != "cpu":
         gpus.take(gpus.listed())
     arguments = ["1", settings["configuration"], str(params.fold), "-tr", nnunet.TRAINER]
-    arguments += ["--c"] if any(states.rglob("checkpoint_latest.pth")) else []
+    arguments += ["--c"] if any(states.rglob("checkpoint_*.pth")) else []
     arguments += ["-device", nnunet.device(params.device, command)]
     folders = {"raw": preprocessed, "preprocessed": preprocessed, "results": states}
     told = " ".join(str(settings[name]) for name in ("epochs", "iterations", "batch_size"))

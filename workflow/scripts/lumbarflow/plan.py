@@ -18,14 +18,23 @@ from .data.dataset import Source
 from .data.new_scans import Scan
 from .learning import splits
 
-# rules that make a dataset or its list (also with a module's prefix), or their outputs
+# Targets for which the plan differs: rules, also with a module's prefix, or their outputs. A job of a cluster has its
+# own rule as its target, for which the plan must be that of the call.
+# those that make a dataset or its list
 DOWNLOADING = re.compile(r"(^|_)download$|(^|/)download\.txt$")
-LISTING = re.compile(r"(^|_)sheet$|(^|/)results/sheet\.csv$")
-# rules for new scans, or their outputs: they need no dataset
-SCANNING = re.compile(r"(^|_)(segment|check_model)$|(^|/)results/segmentations/")
+LISTING = re.compile(r"(^|(?<!contact)_)sheet$|(^|/)results/sheet\.csv$")
+# those for new scans: they need no dataset
+SCANNING = re.compile(
+    r"(^|_)(segment|segment_scan|scan_summary|phantom_scans|check_model)$|(^|/)results/segmentations/"
+)
 # rules that need the results of a run, but not its dataset
 PACKAGED = re.compile(r"(^|/)results/models/(?P<experiment>[^/]+)/(?P<sequence>[^/]+)\.zip$")
 PACKAGING = re.compile(r"(^|_)(package|package_model|train_on_everyone)$|(^|/)results/models/")
+# what an argument holds that may name one of all these; to parse the arguments costs time
+SPECIAL = re.compile(
+    r"(^|[_/])(download|sheet|segment|scan_summary|phantom_scans|check_model|package|export_nnunet|train_on_everyone"
+    r"|results/models/)"
+)
 PHANTOM = "results/phantom"  # the built-in dataset is made here, never in a folder of the user
 MANIFESTS = "results/manifests"
 PROGRAMS = "results/programs"  # label volumes that other programs predict, run by rules of this workflow
@@ -317,7 +326,7 @@ class Plan:
     @cached_property
     def overview(self) -> str:
         """Path of SPIDER's overview.csv, or of the sample sheet in its place; the file may be missing."""
-        folder = PHANTOM if self.makes_phantom else self.config["root"]
+        folder = PHANTOM if self.makes_phantom else self.config["root"] or ""
         return self.config["sheet"] or os.path.join(folder, "overview.csv")
 
     @property

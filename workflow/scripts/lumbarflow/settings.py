@@ -391,6 +391,12 @@ def _check_split(key: str, settings: Mapping[str, Any], config: Mapping[str, Any
             f"{key}.cross_test: slices of another sequence show patients that a split of slices has in training; use "
             "split.kind patient or official, or leave cross_test empty"
         )
+    if split["kind"] == "official" and split["validation"] != "own" and len(settings["folds"]) > 1:
+        raise DataError(
+            f"{key}.folds: official folds differ in their validation patients alone, so that with split.validation: "
+            f"{split['validation']} all {len(settings['folds'])} would be one training, counted as so many; keep one, "
+            "or use validation: own; seeds repeat a training"
+        )
     if split["validation"] == "none" and settings["training"]["schedule"] == "plateau":
         raise DataError(f"{key}.training.schedule: `plateau` needs validation, which split.validation: none leaves out")
     if split["validation"] != "own" and "nnunet" in settings:
@@ -408,16 +414,21 @@ def _check_split(key: str, settings: Mapping[str, Any], config: Mapping[str, Any
         )
 
 
-def _check_prediction(key: str, settings: Mapping[str, Any]) -> None:
-    """Refuse what is chosen on, or applied to, whole volumes where the split has none."""
-    split, prediction = settings["split"], settings["prediction"]
-    unseen = split["kind"] != "slice" and split["validation"] == "own"
+def chosen(prediction: Mapping[str, Any]) -> list[str]:
+    """The settings of `prediction` that leave something to be chosen on validation volumes."""
     smallest = prediction["min_component_mm3"]
     asked = {
         "decision": prediction["decision"] == "offsets",
         "min_component_mm3": bool(smallest) and not isinstance(smallest, Mapping),
     }
-    for name in (name for name, chosen in asked.items() if chosen and not unseen):
+    return [name for name, is_asked in asked.items() if is_asked]
+
+
+def _check_prediction(key: str, settings: Mapping[str, Any]) -> None:
+    """Refuse what is chosen on, or applied to, whole volumes where the split has none."""
+    split, prediction = settings["split"], settings["prediction"]
+    unseen = split["kind"] != "slice" and split["validation"] == "own"
+    for name in [] if unseen else chosen(prediction):
         raise DataError(
             f"{key}.prediction.{name}: is chosen on whole volumes of validation patients, which this split does not "
             "have; use split.kind patient or official with validation: own, or leave it at "
@@ -444,6 +455,16 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             f"{key}.cross_test: {foreign[0]!r} is not among config.sequences ({', '.join(config['sequences'])}); add "
             "it there, or take it away here"
         )
+    if settings["cross_test"] and settings["train_on"] == "all":
+        raise DataError(
+            f"{key}.cross_test: a network that is trained on all sequences knows each of them; use train_on: each, or "
+            "leave cross_test empty"
+        )
+    if settings["augmentation"]["reverse"] and not settings["network"]["neighbours"]:
+        raise DataError(
+            f"{key}.augmentation.reverse: exchanges the neighbours of a slice, and network.neighbours is 0; set one of "
+            "them"
+        )
     _check_split(key, settings, config)
     _check_prediction(key, settings)
     _check_evaluation(key, settings["evaluation"])
@@ -469,6 +490,13 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
             raise DataError(
                 f"config.slices.{name}.percentiles: [{darkest}, {brightest}] do not grow, so that no grey would be "
                 "left; the first becomes black, the second white, as in [0.5, 99.5]"
+            )
+    for name, each in config["filters"].items():
+        is_share = each["criterion"] == "foreground_share"
+        if each["criterion"] != "none" and (each["limit"] <= 1) != is_share:
+            raise DataError(
+                f"config.filters.{name}.limit: {each['limit']} with criterion {each['criterion']}: a foreground_share "
+                "is at most 1, as in 0.55, a ratio above 1, as in 55; set a limit of its kind"
             )
     for name, own in config["experiments"].items():
         partial = _without_required(experiment_schema(config, name, folder))

@@ -107,10 +107,12 @@ def closure(path: Path, root: Path = SCRIPTS) -> tuple[set[Path], set[str]]:
 
 
 def find(module: str, key: str = "config") -> tuple[Path, Path]:
-    """(file, root) of a module such as `package.module`, in the working folder or on Python's path, without importing
-    it; root: the folder with its top level. Raises DataError that names the config's `key`.
+    """(file, root) of a module such as `package.module`, without importing it; root: the folder with its top level. It
+    is looked for as by a job: on Python's path, then in the working folder. Raises DataError that names the config's
+    `key`.
     """
-    path: list[str] | None = ["", *sys.path]
+    here, top = Path.cwd(), module.partition(".")[0]
+    path: list[str] | None = [*(each for each in sys.path if Path(each) not in (Path(), here)), str(here)]
     origin = None
     for depth in range(module.count(".") + 1):
         spec = PathFinder.find_spec(".".join(module.split(".")[: depth + 1]), path)
@@ -127,7 +129,12 @@ def find(module: str, key: str = "config") -> tuple[Path, Path]:
             "installed"
         )
     file = Path(origin).resolve()
-    return file, file.parents[module.count(".") + (file.name == "__init__.py")]
+    root = file.parents[module.count(".") + (file.name == "__init__.py")]
+    is_here = (here / f"{top}.py").is_file() or (here / top / "__init__.py").is_file()
+    if top in sys.builtin_module_names or (is_here and root != here.resolve()):
+        other = "Python's own" if top in sys.builtin_module_names else str(file)
+        raise DataError(f"{key}: a job would not find the working folder's {top}, but {other}; give yours another name")
+    return file, root
 
 
 def check_function(name: str, options: Iterable[str], key: str) -> None:

@@ -12,7 +12,8 @@ from .. import DataError, files
 from . import tables
 
 EXTENSIONS = (".mha", ".mhd", ".nii", ".nii.gz", ".dcm")
-SEQUENCE = re.compile(r"(?!all$)[A-Za-z0-9][A-Za-z0-9_-]*")  # part of result paths; `all`: every sequence together
+# part of result paths, and a column of tables; `all`: every sequence together
+SEQUENCE = re.compile(r"(?!(?:all|paper|property)$)[A-Za-z0-9][A-Za-z0-9_-]*")
 SUBSETS = ("training", "validation")
 SHEET = ("volume", "patient", "sequence", "image", "mask", "subset", "series")
 REQUIRED = SHEET[:5]
@@ -222,7 +223,8 @@ def read_sheet(path: str | Path) -> dict[str, Source]:
                 )
         if not SEQUENCE.fullmatch(row["sequence"]):
             raise DataError(
-                f"{where}: sequence is {row['sequence']!r}; expected a name of letters, digits, `_` and `-`, not `all`"
+                f"{where}: sequence is {row['sequence']!r}; expected a name of letters, digits, `_` and `-`, not "
+                "`all`, `paper` or `property`"
             )
         if row["subset"] not in ("", *SUBSETS):
             raise DataError(f"{where}: subset is {row['subset']!r}; expected {' or '.join(SUBSETS)}, or none")

@@ -387,7 +387,20 @@ def build(name: str, image_size: Sequence[int], classes: int = 4, neighbours: in
         )
     if name not in NETWORKS.variants:
         _check_probabilities(name, model)
+        _check_storable(name, model)
     return model
+
+
+def _check_storable(name: str, model: keras.Model) -> None:
+    """Raise DataError for a network of the user's own that could not be stored after hours of training."""
+    try:
+        keras.saving.serialize_keras_object(model)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"network.name {name}: Keras cannot store it ({reason}); let the layers take numbers, texts and lists as "
+            "their arguments, or give them a get_config"
+        ) from error
 
 
 def _check_probabilities(name: str, model: keras.Model) -> None:

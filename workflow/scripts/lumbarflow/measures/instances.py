@@ -62,8 +62,9 @@ def case_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     with a Dice of at least 0.1, all others are missed; the canal always counts; ASD over all structures, NaN where one
     of them is not overlapped at all. `corrected`: the same with distances by the right spacing, over the structures
     that are overlapped. `strict`: a structure whose match is of another class, a disc that is taken for a vertebra, is
-    missed as well; a missed structure's Dice counts as 0, and its distance does not count. detection: share of
-    structures found; missed: their number.
+    missed as well, and so are all but the best found of several with one match: vertebrae predicted as one are one that
+    is found. A missed structure's Dice counts as 0, and its distance does not count. detection: share of structures
+    found; missed: their number.
     """
     structures = list(rows)
     scores = []
@@ -74,7 +75,9 @@ def case_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         dice = np.array([row["dice"] for row in part])
         official, right = (np.array([row.get(key, np.nan) for row in part]) for key in ("asd_official_mm", "asd_mm"))
         overlapped, found = dice > 0, dice >= DETECTED
-        same = np.array([CLASS_OF.get(int(row["match"])) == name for row in part])
+        matches = [int(row["match"]) for row in part]
+        best = {matches[k]: k for k in np.argsort(dice, kind="stable")}
+        same = np.array([CLASS_OF.get(match) == name and best[match] == k for k, match in enumerate(matches)])
         counted = np.ones_like(found) if name == "spinal_canal" else found
         seen = overlapped if name == "spinal_canal" else found
         values = {

@@ -25,7 +25,8 @@ def intervals(
 
     values: {name: [patients]}. statistic takes such a dict with arrays [samples, patients] and returns
     {name: [samples]}. scales: of SCALES, of all statistics or of each; the interval is made on that scale (delta
-    method), since a Dice near 1 is skewed. Returns {name: (low, high)}, NaN for fewer than LEAST patients. Method:
+    method), since a Dice near 1 is skewed. Returns {name: (low, high)}, NaN for fewer than LEAST patients, and where
+    all are at an end of the scale. Method:
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 11 and 12.3. The percentile bootstrap, which
     is usual, covers 51% at 2 patients and 80% at 4.
     """
@@ -55,7 +56,9 @@ def _interval(value: float, without: NDArray[np.float64], scale: str) -> tuple[f
     # of a mean, this is the standard deviation over the root of the number
     error = np.sqrt((number - 1) / number * ((without - value) ** 2).sum())
     if error == 0:
-        return value, value
+        # that all are 0, or 1, does not make it certain of the next patient
+        at_end = scale != "difference" and value in (0, 1)
+        return (np.nan, np.nan) if at_end else (value, value)
     forward, back, slope = SCALES[scale]
     reach = stats.t.ppf(0.975, number - 1) * error * slope(value)
     return float(back(forward(value) - reach)), float(back(forward(value) + reach))
@@ -63,12 +66,13 @@ def _interval(value: float, without: NDArray[np.float64], scale: str) -> tuple[f
 
 def paired_test(differences: ArrayLike) -> float:
     """p of Wilcoxon's signed-rank test that paired differences, one a patient, lie around 0; NaN for fewer than LEAST
-    patients, 1 where none differs."""
+    patients, 1 where none differs. Those who do not differ do not count, as Wilcoxon has it."""
     known = np.asarray(differences, float)
     known = known[np.isfinite(known)]
     if len(known) < LEAST:
         return np.nan
-    return float(stats.wilcoxon(known).pvalue) if known.any() else 1.0
+    differ = known[known != 0]  # with zeros among more than 13, SciPy would only approximate
+    return float(stats.wilcoxon(differ).pvalue) if len(differ) else 1.0
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:

@@ -283,7 +283,7 @@ def groups_of(overview: pd.DataFrame | None) -> dict[tuple[str, str], str]:
         return {}
     is_sheet = key == "volume"
     own = [name for name in overview if is_sheet and name not in dataset.SHEET and name != "age"]
-    own = [name for name in own if overview[name].nunique() <= GROUPS]
+    own = [name for name in own if len(set(overview[name]) - {""}) <= GROUPS]
     groups: dict[tuple[str, str], str] = {}
     for row in overview.to_dict("records"):
         scanner = f"{row.get('Manufacturer', '')} {row.get('ManufacturerModelName', '')}".strip()

@@ -62,7 +62,8 @@ def page(found: Mapping[str, Any]) -> str:
         ":root { color-scheme: light } body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222 }"
         "td { padding: .15em .8em; border-bottom: 1px solid #ddd } td + td { font-family: ui-monospace, monospace }"
         "</style></head><body><h1>Where it is from</h1><p>Digests are SHA-256. Data: of all slices and class masks "
-        "that the manifests list, as the networks see them. The same digests of config, data, splits and software give "
-        "the same networks, on a CPU to the last digit; distances depend on the volumes' spacings too, rows of other "
+        "that the manifests list, as the networks see them. The same digests of config, data and splits, software and "
+        "Keras backend (model.json beside each network tells it) give the same networks, on a CPU to the last digit; "
+        "distances depend on the volumes' spacings too, rows of other "
         f"programs on their predictions.</p><table>{rows}</table></body></html>\n"
     )

@@ -16,6 +16,7 @@ from ..files import format_number, replacing
 WORDS = {"iou": "IoU", "dice": "Dice", "asd": "ASD", "assd": "ASSD", "nsd": "NSD", "f1": "F1", "hd95": "HD95"}
 WORDS |= {"ivd": "IVD", "apta": "APTA", "p": "p", "sd": "SD"}
 NAMED = ("class", "metric")
+PROBABLE = ("p", "p corrected")  # columns in which 0 would say too much
 SEVERAL = 2  # a table of fewer blocks is not divided
 WIDE = 16  # columns: a page with more has its heads upright, in small type
 
@@ -84,6 +85,8 @@ def _column(column: pd.Series) -> pd.Series:
             return "–"
         if isinstance(value, (float, np.floating)):
             count = whole or (abs(float(value)) >= 100 and value % 1 == 0)  # a count among scores
+            if column.name in PROBABLE and 0 < value < 0.00005:
+                return "<0.0001"
             return f"{value:.0f}" if count else f"{value:.4f}"
         return format_number(value)
 

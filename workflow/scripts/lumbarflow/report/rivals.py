@@ -110,7 +110,8 @@ MEASURED = {
 
 def run_cost(run: Mapping[str, Any], results: Path, volumes: int) -> Row:
     """A row of `cost` of one run: its fields, and `trained`, the experiment whose network it uses; volumes: how many
-    were predicted whole, none in a split of slices. results: the folder in which what was measured is looked for."""
+    were predicted whole, to test or to choose by, none in a split of slices. results: the folder in which what was
+    measured is looked for."""
     seconds, memory = {}, {}
     for part, patterns in MEASURED.items():
         for path in (results / "benchmarks" / f"{pattern.format(**run)}.tsv" for pattern in patterns):

@@ -138,7 +138,8 @@ def class_scores(
     result = {name: float(value) for name, value in chosen(values, settings).items()}
     if settings["surface"] == "stack":
         assert stack is not None  # evaluated with these settings
-        result |= {"asd": stack["asd"], "nsd": stack["nsd"]}
+        # infinite where the class was never predicted, which `missed` tells
+        result |= {"asd": stack["asd"] if np.isfinite(stack["asd"]) else np.nan, "nsd": stack["nsd"]}
     return {**result, "dice pooled": _pooled_dice(images), **left_out(images)}
 
 
@@ -333,16 +334,23 @@ def leakage(
     return pd.DataFrame(rows)
 
 
+ACROSS = ["experiment", "trained on", "tested on"]
+
+
 def across(runs: Iterable[tuple[str, str, str, pd.DataFrame]]) -> pd.DataFrame:
     """Pooled Dice of each network on each sequence: one row per experiment, training sequence and test sequence.
 
-    runs: [(experiment, trained on, tested on, metrics)]; folds and seeds are averaged.
+    runs: [(experiment, trained on, tested on, metrics)]; folds and seeds are averaged, an image or patient counts once.
     """
-    rows = []
+    rows, tested = [], dict[tuple[str, str, str], list[pd.DataFrame]]()
     for experiment, trained_on, tested_on, images in runs:
-        row: Row = {"experiment": experiment, "trained on": trained_on, "tested on": tested_on}
+        key = (experiment, trained_on, tested_on)
+        tested.setdefault(key, []).append(images[["patient", "volume", "index"]])
+        row: Row = dict(zip(ACROSS, key, strict=True))
         row |= {name: _pooled_dice(images[images["class"] == name]) for name in FOREGROUND}
         row["macro Dice"] = pd.Series([row[name] for name in FOREGROUND]).mean()  # of the classes that there are
-        row["test images"] = images.groupby(["volume", "index"]).ngroups
-        rows.append({**row, "test patients": images["patient"].nunique()})
-    return pd.DataFrame(rows).groupby(["experiment", "trained on", "tested on"], sort=False).mean().reset_index()
+        rows.append(row)
+    table = pd.DataFrame(rows).groupby(ACROSS, sort=False).mean().reset_index()
+    different = [pd.concat(frames).drop_duplicates() for frames in tested.values()]  # in the table's order
+    counts = {"test images": [len(each) for each in different]}
+    return table.assign(**counts, **{"test patients": [each["patient"].nunique() for each in different]})
