@@ -118,8 +118,9 @@ class Project(Workflow):
         path = folder / DATA / "images/1_t1.mha"
         sitk.WriteImage(sitk.Cast(sitk.ReadImage(path), sitk.sitkFloat64), path)
         assert path.stat().st_size > 1_000_000
-        # the same voxels make the same slices: nothing after these stages but the page that names the data's folder
-        for stages in (("describe_volume", "extract_slices"), ("dataset_table", "contact_sheet"), ("findings",)):
+        # the same voxels make the same slices: nothing after these stages but the pages that tell of data and tables
+        pages = ("findings", "provenance")
+        for stages in (("describe_volume", "extract_slices"), ("dataset_table", "contact_sheet"), pages):
             self("--configfile", folder / "config.yaml", "--until", *stages)
 
     def save(self, path):
