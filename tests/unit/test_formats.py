@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from lumbarflow import DataError
-from lumbarflow.data import masks, volumes
+from lumbarflow.data import dicom, masks, volumes
 
 # voxel indices grow to the Left, Posterior and Superior, 4 x 0.5 x 0.75 mm; NIfTI's space has x and y the other way
 AFFINE = np.diag([-4.0, -0.5, 0.75, 1.0])
@@ -358,11 +358,73 @@ def test_a_dicom_series_without_places_is_left_out(image, tmp_path, caplog):
 
 
 def test_dicom_slices_with_a_series_each(image, tmp_path, caplog):
+    """Of one patient, study and space of coordinates alone; what tells them apart is shown nowhere."""
     caplog.set_level("INFO")
     files = write_dicom(image, tmp_path / "series")
-    change_dicom(files, lambda k: {"SeriesInstanceUID": f"1.2.3.{k + 1}"})
+    change_dicom(files, lambda k: {"SeriesInstanceUID": f"1.2.3.{k + 1}", "StudyInstanceUID": "1.2"})
     np.testing.assert_array_equal(volumes.read(tmp_path / "series").array, CANONICAL)
     assert "6 slices, each of a series of its own, taken for one series" in caplog.text
+    for changed in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
+        change_dicom(files[:3], lambda k, changed=changed: {changed: "12.34"})
+        with pytest.raises(DataError, match="expected one DICOM series, found 6") as refused:
+            volumes.read(tmp_path / "series")
+        assert "12.34" not in f"{refused.value}{caplog.text}{dicom.index(files)}"
+        change_dicom(files[:3], lambda k, changed=changed: {changed: "1.2"})
+        change_dicom(files[3:], lambda k, changed=changed: {changed: "1.2"})
+
+
+def test_enhanced_files_are_no_slices_of_one_series(real_data, tmp_path):
+    header = pydicom.dcmread(real_data / "external/enhanced_siemens/1.dcm")
+    for number in "123":
+        header.SeriesInstanceUID = f"1.2.{number}"
+        header.save_as(tmp_path / f"{number}.dcm")
+    assert [len(series.frames) for series in dicom.index(sorted(tmp_path.iterdir()))] == [8, 8, 8]
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.3"])
+def test_dicom_of_two_patients_is_two_series(image, tmp_path, uid):
+    """The second goes on where the first ends, under the same UID, as some anonymised files do."""
+    files = write_dicom(image, tmp_path / "both")
+    change_dicom(files, lambda k: {"SeriesInstanceUID": uid, "StudyInstanceUID": "1.2", "PatientID": "AB"[k // 3]})
+    assert [len(series.frames) for series in dicom.index(files)] == [3, 3]
+    with pytest.raises(DataError, match="expected one DICOM series, found 2 among"):
+        volumes.read(tmp_path / "both")
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_dicom_without_a_preamble(image, tmp_path, implicit):
+    """Its first element may be any of its group; another file that begins alike is no DICOM."""
+    for file in write_dicom(image, tmp_path / "bare"):
+        header = pydicom.dcmread(file)
+        header.preamble = None
+        del header.file_meta
+        header.pop("SpecificCharacterSet", None)
+        pydicom.dcmwrite(file, header, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert file.read_bytes()[:4] == b"\x08\x00\x16\x00"
+    (tmp_path / "bare/other").write_bytes(b"\x08\x00" + bytes(range(1, 256)))
+    np.testing.assert_array_equal(volumes.read(tmp_path / "bare").array, CANONICAL)
+
+
+def test_dicom_slices_lie_where_the_grid_says(image, tmp_path):
+    """Steps that differ little may add up; a tenth of a step is what grids may differ by."""
+    files = write_dicom(image, tmp_path / "uneven")
+
+    def lie(steps):
+        places = np.cumsum([0, *steps])
+        change_dicom(files, lambda k: {"ImagePositionPatient": [0, 0, places[k]]})
+
+    lie([4.05, 4, 4, 4, 4])
+    assert volumes.read(tmp_path / "uneven").geometry.spacing[2] == pytest.approx(4.01)
+    lie([4, 4, 4.39, 4.39, 4.39])
+    with pytest.raises(
+        DataError, match=r"4 to 4\.39 mm apart, slice 3 of 6 \(.*-2\.dcm\) lies 0\.468 mm off equal steps"
+    ):
+        volumes.read(tmp_path / "uneven")
+
+
+def test_an_empty_slope_is_none(image, tmp_path):
+    change_dicom(write_dicom(image, tmp_path / "a"), lambda k: {"RescaleSlope": None, "RescaleIntercept": None})
+    np.testing.assert_array_equal(volumes.read(tmp_path / "a").array, CANONICAL)
 
 
 @pytest.mark.parametrize("packing", ["RLE", "J2K"])

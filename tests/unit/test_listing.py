@@ -159,6 +159,42 @@ def test_what_dicom_studies_leave_open_is_said(tmp_path, caplog):
     assert re.search(r"P001_\d: has several masks \(.*reader1.dcm, .*reader2.dcm\)", caplog.text)
 
 
+def test_dicom_without_uids_is_told_apart_by_folder_and_patient(tmp_path):
+    image = sitk.GetImageFromArray(np.ones((3, 7, 5), np.int16))
+    for folder in "ab":
+        for file in write_dicom(image, tmp_path / folder):
+            header = pydicom.dcmread(file)
+            header.SeriesInstanceUID, header.StudyInstanceUID = "", "1.2"
+            header.PatientID, header.SeriesNumber = f"SECRET-{folder}", 5
+            header.save_as(file)
+    rows = listing.list_series(tmp_path)
+    assert [(row["volume"], row["image"]) for row in rows] == [
+        ("P001_5", str(tmp_path / "a")),
+        ("P002_5", str(tmp_path / "b")),
+    ]
+
+
+def test_one_file_stops_no_list(tmp_path, caplog):
+    """An X-ray by itself is no scan; a scan with a damaged slice is listed, and refused when it is read."""
+    image = sitk.GetImageFromArray(np.ones((3, 7, 5), np.int16))
+    for folder in "abc":
+        *_, last = write_dicom(image, tmp_path / folder, series=f"1.2.{ord(folder)}")
+    xray = pydicom.dcmread(last)
+    for key in ("ImagePositionPatient", "ImageOrientationPatient"):
+        delattr(xray, key)
+    xray.SeriesInstanceUID = "1.2.98"
+    xray.save_as(tmp_path / "b/slice.dcm")
+    xray.SeriesInstanceUID = "1.2.9"
+    (tmp_path / "xray").mkdir()
+    xray.save_as(tmp_path / "xray/1.dcm")
+    last.write_bytes(last.read_bytes()[:142])
+    assert [row["image"][-1] for row in listing.list_series(tmp_path)] == list("abc")
+    assert "xray/1.dcm: left out, its series: no header says where a slice lies" in caplog.text
+    for folder, fault in (("b", "does not say where each slice lies"), ("c", "cannot be read")):
+        with pytest.raises(DataError, match=f"its DICOM header {fault}"):
+            volumes.read(tmp_path / folder)
+
+
 def test_a_folder_of_neither_kind(tmp_path):
     with pytest.raises(DataError, match=r"holds no series; expected a BIDS dataset"):
         listing.list_series(tmp_path)
