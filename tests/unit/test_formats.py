@@ -3,6 +3,7 @@ says what is wrong and what to do."""
 
 import gzip
 import io
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -100,6 +101,19 @@ def test_nifti_without_a_sound_spacing_or_place(tmp_path, caplog):
     negative = nifti(path, sform_code=0, qform_code=1, pixdim=[1, -4, -0.5, -0.75, 1, 1, 1, 1])
     check(negative)
     assert "has negative spacings" in caplog.text
+
+
+def test_nifti_with_a_rounded_quaternion(tmp_path):
+    """Half turns written with few digits lie where ITK has them; what is no rounding is told by its length."""
+    for b, c in ((0.70711, 0.70711), (0, 1.0004)):
+        path = nifti(tmp_path / "a.nii", qform_code=1, sform_code=0, quatern_b=b, quatern_c=c, quatern_d=0)
+        expected = sitk.ReadImage(str(path)).GetDirection()
+        np.testing.assert_allclose(volumes.read(path).geometry.direction, expected, atol=1e-4)
+    path = nifti(path, qform_code=1, sform_code=0, quatern_b=0, quatern_c=1.1, quatern_d=0)
+    with pytest.raises(
+        DataError, match=r"quaternion \(b, c, d\) of its qform has a length of 1\.1, expected at most 1"
+    ):
+        volumes.read(path)
 
 
 def test_a_sheared_sform_is_refused_with_its_angle(tmp_path):
@@ -258,11 +272,17 @@ def test_metaimage_with_other_words_for_the_same(tmp_path):
     check(metaimage(path, ElementSize="3 0.5 0.75"))  # with gaps between its slices
     check(metaimage(path, TransformMatrix=None, Rotation="1 0 0 0 1 0 0 0 1"))
     check(metaimage(path, Position="-3 20 1.5"))
-    content = metaimage(path, BinaryDataByteOrderMSB="True").read_bytes()
-    head, _, voxels = content.partition(b"ElementDataFile = LOCAL\n")
-    swapped = np.frombuffer(voxels, "<i2").astype(">i2").tobytes()
-    path.write_bytes(head + b"ElementDataFile = LOCAL\n" + swapped)
-    check(path)
+    swapped = ARRAY.transpose(2, 1, 0).astype(">i2").tobytes()
+    packed = zlib.compress(swapped)
+    size = {"CompressedDataSize": str(len(packed))}
+    for voxels, fields in (
+        (swapped, {"BinaryDataByteOrderMSB": "True"}),
+        (swapped, {"BinaryDataByteOrderMSB": "t", "BinaryData": "1"}),
+        (packed, {"BinaryDataByteOrderMSB": None, "ElementByteOrderMSB": "1", "CompressedData": "T", **size}),
+    ):
+        head = metaimage(path, **fields).read_bytes().partition(b"ElementDataFile")[0]
+        path.write_bytes(head + b"ElementDataFile = Local\n" + voxels)
+        check(path)
 
 
 def test_metaimage_with_a_tag_of_two_lines(tmp_path):
