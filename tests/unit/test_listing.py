@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from conftest import write_dicom
 
 from lumbarflow import DataError
-from lumbarflow.data import dataset, listing, volumes
+from lumbarflow.data import dataset, listing, new_scans, volumes
 from lumbarflow.files import write_csv
 
 
@@ -58,6 +58,20 @@ def test_a_bids_dataset(bids, tmp_path):
     read = dataset.read_sheet(tmp_path / "sheet.csv")
     assert read["sub-8_T2w"].patient == "8"
     assert read["sub-007_ses-1_T1w"].mask == ""
+
+
+def test_bids_folders_that_are_links_and_labels_with_a_plus(bids, tmp_path):
+    """Signs that no path of a result has become such as it may have."""
+    store = tmp_path / "store"
+    (store / "ses-2/anat").mkdir(parents=True)
+    (store / "ses-2/anat/sub-9_ses-2_acq-T2+fs_T2w.nii.gz").touch()
+    (bids / "sub-9").symlink_to(store)
+    (bids / "sub-8/ses-2").symlink_to(store / "ses-2")
+    (store / "ses-2/anat/sub-8_ses-2_T1w.nii.gz").touch()
+    rows = {row["volume"]: (row["patient"], row["sequence"]) for row in listing.list_bids(bids)}
+    assert rows["sub-9_ses-2_acq-T2-fs_T2w"] == ("9", "T2w_T2-fs")
+    assert rows["sub-8_ses-2_T1w"] == ("8", "T1w")
+    assert set(new_scans.find(bids)) == set(rows)
 
 
 def test_a_mask_of_two_pictures_is_nobodys(bids):

@@ -48,14 +48,14 @@ def list_bids(root: Path) -> list[Row]:
     looked for under derivatives/; columns age and sex of participants.tsv are kept."""
     log = logging.getLogger(__name__)
     images = {}
-    for path in sorted(root.glob("sub-*/**/anat/*.nii*")):
+    for path in _anatomical(root):
         if found := _entities(root, path):
             images[path] = found
         else:
             log.warning("%s: left out: BIDS knows no such name; a STIR series is called sub-1_acq-STIR_T2w", path)
     masks = {}
     for folder in sorted(root.glob("derivatives/*")):
-        for path in sorted(folder.glob("sub-*/**/anat/*.nii*")):
+        for path in _anatomical(folder):
             if path.name.partition(".")[0].rpartition("_")[2] in MASKS:
                 masks[path] = _entities(folder, path, derived=True)
     people = _participants(root / "participants.tsv")
@@ -70,9 +70,18 @@ def list_bids(root: Path) -> list[Row]:
     for path, found in images.items():
         kind = [found["suffix"], *(value for name, value in found.items() if name not in NAMING)]
         row = {"volume": path.name.partition(".")[0], "patient": found["subject"], "sequence": "_".join(kind)}
+        row = {column: text.replace("+", "-") for column, text in row.items()}  # BIDS' labels have no `-`, names no `+`
         row |= {"image": str(path), "mask": _only(path, of[path])}
         rows.append(row | people.get(f"sub-{found['subject']}", {}))
     return rows
+
+
+def _anatomical(root: Path) -> list[Path]:
+    """The NIfTI files below sub-*/**/anat, links followed."""
+    folders = (each for subject in root.glob("sub-*") for each in walk(subject))
+    return sorted(
+        folder / name for folder, _, names in folders if folder.name == "anat" for name in names if ".nii" in name
+    )
 
 
 def _only(picture: str | Path, masks: Sequence[str | Path]) -> str:
