@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from lumbarflow import DataError
-from lumbarflow.data import dicom, masks, volumes
+from lumbarflow.data import dicom, masks, volumes, writing
 
 # voxel indices grow to the Left, Posterior and Superior, 4 x 0.5 x 0.75 mm; NIfTI's space has x and y the other way
 AFFINE = np.diag([-4.0, -0.5, 0.75, 1.0])
@@ -207,6 +207,36 @@ def test_nan_is_refused_with_a_count_in_every_format(tmp_path, ending):
     sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
     with pytest.raises(DataError, match=rf"a{ending}: holds 2 voxels that are NaN or infinite"):
         volumes.read(path)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"orientation": "RPS"},
+        {"orientation": "RPS", "origin": [0, 0, 0]},
+        {"orientation": "SLA"},
+        {"origin": [0, 0, 0]},
+        {"spacing": [4, 0.6, 0.5]},
+    ],
+)
+def test_a_correction_moves_a_mask_with_its_image(tmp_path, override, caplog):
+    """However the mask is stored, if both headers agree; where they do not, letters mean the stored axes of each."""
+    image = {"path": nifti(tmp_path / "image.nii"), "override": override}
+    labels = nib.Nifti1Image((ARRAY % 3).astype(np.uint8), AFFINE)
+    for turned in ("LPS", "RAS", "IPL"):
+        into = nib.orientations.axcodes2ornt(turned)
+        mask = labels.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(AFFINE), into))
+        mask.header.set_xyzt_units("mm")
+        nib.save(mask, tmp_path / "mask.nii")
+        found, grid = masks.read(tmp_path / "mask.nii", override, image=image), volumes.read(**image)
+        np.testing.assert_array_equal(found.array, grid.array % 3)
+        assert found.geometry.same(grid.geometry)
+    assert "puts it elsewhere" not in caplog.text
+    lying = nifti(tmp_path / "mask.nii", (ARRAY % 3).astype(np.uint8), np.diag([2.0, 2, 2, 1]))
+    both = override | {"orientation": "RPS", "origin": [0, 0, 0], "spacing": [4, 0.5, 0.75]}
+    image["override"] = both
+    np.testing.assert_array_equal(masks.read(lying, both, image=image).array, volumes.read(**image).array % 3)
+    assert "puts it elsewhere than the image's" in caplog.text
 
 
 def test_a_mask_under_a_slope(tmp_path):
@@ -532,4 +562,13 @@ def test_a_dicom_segmentation(image, tmp_path):
     assert alone.array.shape[1] == 2  # from head to foot
     whole = masks.read(path, image={"path": tmp_path / "image"})
     np.testing.assert_array_equal(whole.array, labels.transpose(2, 0, 1)[:, ::-1, :])
-    whole.geometry.check_same(volumes.read(tmp_path / "image").geometry, path)
+    grid = volumes.read(tmp_path / "image").geometry
+    whole.geometry.check_same(grid, path)
+    np.testing.assert_array_equal(masks.read_on_grid(path, None, grid).array, whole.array)  # as a prediction
+    for override in ({"orientation": "RAI"}, {"origin": [0, 0, 50]}):
+        corrected = {"path": tmp_path / "image", "override": override}
+        moved, grid = masks.read(path, override, image=corrected), volumes.read(**corrected).geometry
+        np.testing.assert_array_equal(writing.stored(moved.array, grid), labels)
+    change_dicom(files, lambda k: {"ImagePositionPatient": [500, 0, 0.75 * k]})
+    with pytest.raises(DataError, match=r"mask\.dcm: its header .* puts it elsewhere than the image's .*store it anew"):
+        masks.read(path, override, image=corrected)

@@ -69,6 +69,11 @@ def parts(path: str | Path) -> list[str]:
     return [str(path), *filter(os.path.isfile, voxels)]
 
 
+def is_dicom(path: str | Path) -> bool:
+    """Whether a volume is DICOM: a folder of slices, or a file of this ending."""
+    return os.path.isdir(path) or str(path).lower().endswith(".dcm")
+
+
 def size(paths: Iterable[str]) -> int:
     """Bytes of some files together."""
     return sum(os.path.getsize(path) for path in paths)
