@@ -92,9 +92,9 @@ class Series:
     frames: list[Frame] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
 
-    def key(self, file: str) -> tuple[str, ...]:
-        """What tells this series, of which this is a file, from others: anonymised ones may lack a UID, or share it."""
-        return (self.patient, self.uid) if self.uid else (self.patient, self.study, os.path.dirname(file))
+    def key(self, folder: str) -> tuple[str, ...]:
+        """What tells this series, in this folder, from others: anonymised ones may lack a UID, or share it."""
+        return (self.patient, self.uid) if self.uid else (self.patient, self.study, folder)
 
     def __str__(self) -> str:
         rows, columns = self.frames[0].spacing if self.frames else (0, 0)
@@ -130,7 +130,7 @@ def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
         key: tuple[str, ...] = (file,)
         try:
             series = _series(header)
-            key = series.key(file)
+            key = series.key(os.path.dirname(file))
             series = found.setdefault(key, series)
             series.files.append(file)
             series.frames.extend(_frames(file, header) if series.modality != "SEG" else [])

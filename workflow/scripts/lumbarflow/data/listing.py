@@ -165,11 +165,11 @@ def list_dicom(root: Path, below: Iterable[tuple[Path, Sequence[str]]] | None = 
     rows: dict[str, Row] = {}
     masks: dict[str, list[str]] = {}
     nameless, folders = 0, dict[tuple[str, ...], Path]()
-    for folder, names in below or ((folder, names) for folder, _, names in walk(root)):
+    for folder, names in ((folder, names) for folder, _, names in walk(root)) if below is None else below:
         found = dicom.index((folder / name for name in names), strict=False)
         for series in (each for each in found if each.modality != "SEG" and not each.localiser):
             lies = Path(series.frames[0].file).resolve().parent  # of a link, what it leads to
-            if (other := folders.setdefault(series.key(str(lies / "_")), lies)) != lies:
+            if (other := folders.setdefault(series.key(str(lies)), lies)) != lies:
                 raise DataError(
                     f"{lies}: slices of a DICOM series of which others lie in {other}; put all of them into one "
                     "folder if they are of one patient, or take out those that are there twice"

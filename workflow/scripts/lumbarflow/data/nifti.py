@@ -95,7 +95,7 @@ def _place(path: str, header: Any, size: Sequence[int]) -> tuple[Geometry, dict[
     pixdim[0] = -1 if pixdim[0] < 0 else 1  # 0 counts as 1
     unit = UNITS.get(int(header["xyzt_units"]) & 7, "none that NIfTI knows")
     untold = {"spacing": f"its unit is {unit}, expected mm"} if unit not in ("mm", "unknown") else {}
-    length = float(np.linalg.norm([header[f"quatern_{axis}"] for axis in "bcd"]))
+    length = float(np.linalg.norm([float(header[f"quatern_{axis}"]) for axis in "bcd"]))
     if 1 < length**2 <= 1 + SLACK:  # a half turn, rounded; ITK does so too
         for axis in "bcd":
             header[f"quatern_{axis}"] /= length
