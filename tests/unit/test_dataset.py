@@ -38,6 +38,10 @@ def test_no_data_says_how_to_get_it(tmp_path):
         (lambda f: (f / "images/2.mha").touch(), r"2\.mha: '2' is not a volume name; expected PATIENT_SEQUENCE"),
         (lambda f: (f / "images/2_all.mha").touch(), r"'2_all' is not a volume name.* which is not `all`"),
         (lambda f: [(f / kind / "3_T1.mha").touch() for kind in ("images", "masks")], r"'t1' .*'T1' .*only in case"),
+        (
+            lambda f: [(f / "images" / f"{p}_t1.mha").touch() for p in ("Ann", "ann")],
+            r"patients 'Ann' .*'ann' .*use one",
+        ),
         (lambda f: (f / "images/a b_t1.mha").touch(), r"'a b_t1' is not a volume name"),
         (lambda f: (f / "images/a,b_t1.mha").touch(), r"'a,b_t1' is not a volume name"),
         (lambda f: (f / "images/notes.txt").touch(), r"notes\.txt: expected a volume"),
@@ -134,6 +138,10 @@ GOOD = "a,1,t1,images/2_t1.mha,masks/2_t1.mha,"
         (["a,1,t 1,x,y,"], "line 2: sequence is 't 1'; expected a name of letters"),
         (["a,1,all,x,y,"], "line 2: sequence is 'all'; expected a name .*, not `all`"),
         ([GOOD, "b,2,T1,images/10_t1.mha,masks/10_t1.mha,"], r"'t1' \(volume a\) and 'T1' \(volume b\) differ only"),
+        (
+            [GOOD, "A,2,t1,images/10_t1.mha,masks/10_t1.mha,"],
+            r"the volumes 'a' .* and 'A' .* differ only in case; rename",
+        ),
         ([GOOD, "b,2,t2,images/10_t1.mha,masks/2_t1.mha,"], "line 3: .*masks/2_t1.mha is listed before, in line 2"),
         (["a,1,t1,images/2_t1.mha,masks/2_t1.mha,test"], "subset is 'test'; expected training or validation"),
         (["a,1,t1,images/3_t1.mha,masks/2_t1.mha,"], "line 2: image .*images/3_t1.mha: no such file"),

@@ -3,6 +3,7 @@ says what is wrong and what to do."""
 
 import gzip
 import io
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from lumbarflow import DataError
-from lumbarflow.data import masks, volumes
+from lumbarflow.data import dicom, masks, volumes, writing
 
 # voxel indices grow to the Left, Posterior and Superior, 4 x 0.5 x 0.75 mm; NIfTI's space has x and y the other way
 AFFINE = np.diag([-4.0, -0.5, 0.75, 1.0])
@@ -100,6 +101,19 @@ def test_nifti_without_a_sound_spacing_or_place(tmp_path, caplog):
     negative = nifti(path, sform_code=0, qform_code=1, pixdim=[1, -4, -0.5, -0.75, 1, 1, 1, 1])
     check(negative)
     assert "has negative spacings" in caplog.text
+
+
+def test_nifti_with_a_rounded_quaternion(tmp_path):
+    """Half turns written with few digits lie where ITK has them; what is no rounding is told by its length."""
+    for b, c in ((0.70711, 0.70711), (0, 1.0004)):
+        path = nifti(tmp_path / "a.nii", qform_code=1, sform_code=0, quatern_b=b, quatern_c=c, quatern_d=0)
+        expected = sitk.ReadImage(str(path)).GetDirection()
+        np.testing.assert_allclose(volumes.read(path).geometry.direction, expected, atol=1e-4)
+    path = nifti(path, qform_code=1, sform_code=0, quatern_b=0, quatern_c=1.1, quatern_d=0)
+    with pytest.raises(
+        DataError, match=r"quaternion \(b, c, d\) of its qform has a length of 1\.1, expected at most 1"
+    ):
+        volumes.read(path)
 
 
 def test_a_sheared_sform_is_refused_with_its_angle(tmp_path):
@@ -195,6 +209,36 @@ def test_nan_is_refused_with_a_count_in_every_format(tmp_path, ending):
         volumes.read(path)
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"orientation": "RPS"},
+        {"orientation": "RPS", "origin": [0, 0, 0]},
+        {"orientation": "SLA"},
+        {"origin": [0, 0, 0]},
+        {"spacing": [4, 0.6, 0.5]},
+    ],
+)
+def test_a_correction_moves_a_mask_with_its_image(tmp_path, override, caplog):
+    """However the mask is stored, if both headers agree; where they do not, letters mean the stored axes of each."""
+    image = {"path": nifti(tmp_path / "image.nii"), "override": override}
+    labels = nib.Nifti1Image((ARRAY % 3).astype(np.uint8), AFFINE)
+    for turned in ("LPS", "RAS", "IPL"):
+        into = nib.orientations.axcodes2ornt(turned)
+        mask = labels.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(AFFINE), into))
+        mask.header.set_xyzt_units("mm")
+        nib.save(mask, tmp_path / "mask.nii")
+        found, grid = masks.read(tmp_path / "mask.nii", override, image=image), volumes.read(**image)
+        np.testing.assert_array_equal(found.array, grid.array % 3)
+        assert found.geometry.same(grid.geometry)
+    assert "puts it elsewhere" not in caplog.text
+    lying = nifti(tmp_path / "mask.nii", (ARRAY % 3).astype(np.uint8), np.diag([2.0, 2, 2, 1]))
+    both = override | {"orientation": "RPS", "origin": [0, 0, 0], "spacing": [4, 0.5, 0.75]}
+    image["override"] = both
+    np.testing.assert_array_equal(masks.read(lying, both, image=image).array, volumes.read(**image).array % 3)
+    assert "puts it elsewhere than the image's" in caplog.text
+
+
 def test_a_mask_under_a_slope(tmp_path):
     """As nibabel saves whole numbers under an int16 header: up to 0.0015 off."""
     labels = np.zeros((4, 5, 6))
@@ -258,11 +302,17 @@ def test_metaimage_with_other_words_for_the_same(tmp_path):
     check(metaimage(path, ElementSize="3 0.5 0.75"))  # with gaps between its slices
     check(metaimage(path, TransformMatrix=None, Rotation="1 0 0 0 1 0 0 0 1"))
     check(metaimage(path, Position="-3 20 1.5"))
-    content = metaimage(path, BinaryDataByteOrderMSB="True").read_bytes()
-    head, _, voxels = content.partition(b"ElementDataFile = LOCAL\n")
-    swapped = np.frombuffer(voxels, "<i2").astype(">i2").tobytes()
-    path.write_bytes(head + b"ElementDataFile = LOCAL\n" + swapped)
-    check(path)
+    swapped = ARRAY.transpose(2, 1, 0).astype(">i2").tobytes()
+    packed = zlib.compress(swapped)
+    size = {"CompressedDataSize": str(len(packed))}
+    for voxels, fields in (
+        (swapped, {"BinaryDataByteOrderMSB": "True"}),
+        (swapped, {"BinaryDataByteOrderMSB": "t", "BinaryData": "1"}),
+        (packed, {"BinaryDataByteOrderMSB": None, "ElementByteOrderMSB": "1", "CompressedData": "T", **size}),
+    ):
+        head = metaimage(path, **fields).read_bytes().partition(b"ElementDataFile")[0]
+        path.write_bytes(head + b"ElementDataFile = Local\n" + voxels)
+        check(path)
 
 
 def test_metaimage_with_a_tag_of_two_lines(tmp_path):
@@ -358,11 +408,73 @@ def test_a_dicom_series_without_places_is_left_out(image, tmp_path, caplog):
 
 
 def test_dicom_slices_with_a_series_each(image, tmp_path, caplog):
+    """Of one patient, study and space of coordinates alone; what tells them apart is shown nowhere."""
     caplog.set_level("INFO")
     files = write_dicom(image, tmp_path / "series")
-    change_dicom(files, lambda k: {"SeriesInstanceUID": f"1.2.3.{k + 1}"})
+    change_dicom(files, lambda k: {"SeriesInstanceUID": f"1.2.3.{k + 1}", "StudyInstanceUID": "1.2"})
     np.testing.assert_array_equal(volumes.read(tmp_path / "series").array, CANONICAL)
     assert "6 slices, each of a series of its own, taken for one series" in caplog.text
+    for changed in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
+        change_dicom(files[:3], lambda k, changed=changed: {changed: "12.34"})
+        with pytest.raises(DataError, match="expected one DICOM series, found 6") as refused:
+            volumes.read(tmp_path / "series")
+        assert "12.34" not in f"{refused.value}{caplog.text}{dicom.index(files)}"
+        change_dicom(files[:3], lambda k, changed=changed: {changed: "1.2"})
+        change_dicom(files[3:], lambda k, changed=changed: {changed: "1.2"})
+
+
+def test_enhanced_files_are_no_slices_of_one_series(real_data, tmp_path):
+    header = pydicom.dcmread(real_data / "external/enhanced_siemens/1.dcm")
+    for number in "123":
+        header.SeriesInstanceUID = f"1.2.{number}"
+        header.save_as(tmp_path / f"{number}.dcm")
+    assert [len(series.frames) for series in dicom.index(sorted(tmp_path.iterdir()))] == [8, 8, 8]
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.3"])
+def test_dicom_of_two_patients_is_two_series(image, tmp_path, uid):
+    """The second goes on where the first ends, under the same UID, as some anonymised files do."""
+    files = write_dicom(image, tmp_path / "both")
+    change_dicom(files, lambda k: {"SeriesInstanceUID": uid, "StudyInstanceUID": "1.2", "PatientID": "AB"[k // 3]})
+    assert [len(series.frames) for series in dicom.index(files)] == [3, 3]
+    with pytest.raises(DataError, match="expected one DICOM series, found 2 among"):
+        volumes.read(tmp_path / "both")
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_dicom_without_a_preamble(image, tmp_path, implicit):
+    """Its first element may be any of its group; another file that begins alike is no DICOM."""
+    for file in write_dicom(image, tmp_path / "bare"):
+        header = pydicom.dcmread(file)
+        header.preamble = None
+        del header.file_meta
+        header.pop("SpecificCharacterSet", None)
+        pydicom.dcmwrite(file, header, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert file.read_bytes()[:4] == b"\x08\x00\x16\x00"
+    (tmp_path / "bare/other").write_bytes(b"\x08\x00" + bytes(range(1, 256)))
+    np.testing.assert_array_equal(volumes.read(tmp_path / "bare").array, CANONICAL)
+
+
+def test_dicom_slices_lie_where_the_grid_says(image, tmp_path):
+    """Steps that differ little may add up; a tenth of a step is what grids may differ by."""
+    files = write_dicom(image, tmp_path / "uneven")
+
+    def lie(steps):
+        places = np.cumsum([0, *steps])
+        change_dicom(files, lambda k: {"ImagePositionPatient": [0, 0, places[k]]})
+
+    lie([4.05, 4, 4, 4, 4])
+    assert volumes.read(tmp_path / "uneven").geometry.spacing[2] == pytest.approx(4.01)
+    lie([4, 4, 4.39, 4.39, 4.39])
+    with pytest.raises(
+        DataError, match=r"4 to 4\.39 mm apart, slice 3 of 6 \(.*-2\.dcm\) lies 0\.468 mm off equal steps"
+    ):
+        volumes.read(tmp_path / "uneven")
+
+
+def test_an_empty_slope_is_none(image, tmp_path):
+    change_dicom(write_dicom(image, tmp_path / "a"), lambda k: {"RescaleSlope": None, "RescaleIntercept": None})
+    np.testing.assert_array_equal(volumes.read(tmp_path / "a").array, CANONICAL)
 
 
 @pytest.mark.parametrize("packing", ["RLE", "J2K"])
@@ -450,4 +562,13 @@ def test_a_dicom_segmentation(image, tmp_path):
     assert alone.array.shape[1] == 2  # from head to foot
     whole = masks.read(path, image={"path": tmp_path / "image"})
     np.testing.assert_array_equal(whole.array, labels.transpose(2, 0, 1)[:, ::-1, :])
-    whole.geometry.check_same(volumes.read(tmp_path / "image").geometry, path)
+    grid = volumes.read(tmp_path / "image").geometry
+    whole.geometry.check_same(grid, path)
+    np.testing.assert_array_equal(masks.read_on_grid(path, None, grid).array, whole.array)  # as a prediction
+    for override in ({"orientation": "RAI"}, {"origin": [0, 0, 50]}):
+        corrected = {"path": tmp_path / "image", "override": override}
+        moved, grid = masks.read(path, override, image=corrected), volumes.read(**corrected).geometry
+        np.testing.assert_array_equal(writing.stored(moved.array, grid), labels)
+    change_dicom(files, lambda k: {"ImagePositionPatient": [500, 0, 0.75 * k]})
+    with pytest.raises(DataError, match=r"mask\.dcm: its header .* puts it elsewhere than the image's .*store it anew"):
+        masks.read(path, override, image=corrected)

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from conftest import write_dicom
 
 from lumbarflow import DataError
-from lumbarflow.data import dataset, listing, volumes
+from lumbarflow.data import dataset, listing, new_scans, volumes
 from lumbarflow.files import write_csv
 
 
@@ -58,6 +58,20 @@ def test_a_bids_dataset(bids, tmp_path):
     read = dataset.read_sheet(tmp_path / "sheet.csv")
     assert read["sub-8_T2w"].patient == "8"
     assert read["sub-007_ses-1_T1w"].mask == ""
+
+
+def test_bids_folders_that_are_links_and_labels_with_a_plus(bids, tmp_path):
+    """Signs that no path of a result has become such as it may have."""
+    store = tmp_path / "store"
+    (store / "ses-2/anat").mkdir(parents=True)
+    (store / "ses-2/anat/sub-9_ses-2_acq-T2+fs_T2w.nii.gz").touch()
+    (bids / "sub-9").symlink_to(store)
+    (bids / "sub-8/ses-2").symlink_to(store / "ses-2")
+    (store / "ses-2/anat/sub-8_ses-2_T1w.nii.gz").touch()
+    rows = {row["volume"]: (row["patient"], row["sequence"]) for row in listing.list_bids(bids)}
+    assert rows["sub-9_ses-2_acq-T2-fs_T2w"] == ("9", "T2w_T2-fs")
+    assert rows["sub-8_ses-2_T1w"] == ("8", "T1w")
+    assert set(new_scans.find(bids)) == set(rows)
 
 
 def test_a_mask_of_two_pictures_is_nobodys(bids):
@@ -157,6 +171,42 @@ def test_what_dicom_studies_leave_open_is_said(tmp_path, caplog):
     assert caplog.text.count("a screenshot (secondary capture) without a place") == 2
     assert "series without a PatientID: 2, listed as one patient, P001" in caplog.text
     assert re.search(r"P001_\d: has several masks \(.*reader1.dcm, .*reader2.dcm\)", caplog.text)
+
+
+def test_dicom_without_uids_is_told_apart_by_folder_and_patient(tmp_path):
+    image = sitk.GetImageFromArray(np.ones((3, 7, 5), np.int16))
+    for folder in "ab":
+        for file in write_dicom(image, tmp_path / folder):
+            header = pydicom.dcmread(file)
+            header.SeriesInstanceUID, header.StudyInstanceUID = "", "1.2"
+            header.PatientID, header.SeriesNumber = f"SECRET-{folder}", 5
+            header.save_as(file)
+    rows = listing.list_series(tmp_path)
+    assert [(row["volume"], row["image"]) for row in rows] == [
+        ("P001_5", str(tmp_path / "a")),
+        ("P002_5", str(tmp_path / "b")),
+    ]
+
+
+def test_one_file_stops_no_list(tmp_path, caplog):
+    """An X-ray by itself is no scan; a scan with a damaged slice is listed, and refused when it is read."""
+    image = sitk.GetImageFromArray(np.ones((3, 7, 5), np.int16))
+    for folder in "abc":
+        *_, last = write_dicom(image, tmp_path / folder, series=f"1.2.{ord(folder)}")
+    xray = pydicom.dcmread(last)
+    for key in ("ImagePositionPatient", "ImageOrientationPatient"):
+        delattr(xray, key)
+    xray.SeriesInstanceUID = "1.2.98"
+    xray.save_as(tmp_path / "b/slice.dcm")
+    xray.SeriesInstanceUID = "1.2.9"
+    (tmp_path / "xray").mkdir()
+    xray.save_as(tmp_path / "xray/1.dcm")
+    last.write_bytes(last.read_bytes()[:142])
+    assert [row["image"][-1] for row in listing.list_series(tmp_path)] == list("abc")
+    assert "xray/1.dcm: left out, its series: no header says where a slice lies" in caplog.text
+    for folder, fault in (("b", "does not say where each slice lies"), ("c", "cannot be read")):
+        with pytest.raises(DataError, match=f"its DICOM header {fault}"):
+            volumes.read(tmp_path / folder)
 
 
 def test_a_folder_of_neither_kind(tmp_path):

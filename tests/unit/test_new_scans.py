@@ -68,10 +68,21 @@ def test_pictures_need_a_spacing(image, tmp_path):
 
 
 def test_a_dataset_s_masks_are_no_scans(image, tmp_path):
-    for kind in ("images", "masks"):
+    for kind, uid in (("images", "1.2.1"), ("masks", "1.2.2")):
         (tmp_path / kind).mkdir()
         sitk.WriteImage(image, str(tmp_path / kind / "1_t2.mha"))
-    assert list(find(tmp_path)) == ["images-1_t2"]
+        write_dicom(image, tmp_path / kind / "2_t2", series=uid)
+    assert [scan.image for scan in find(tmp_path).values()] == [
+        str(tmp_path / "images/2_t2"),
+        str(tmp_path / "images/1_t2.mha"),
+    ]
+
+
+def test_formats_that_are_not_read_are_said(image, tmp_path, caplog):
+    for name in ("a.nii.gz", "b.nrrd", "c.hdr"):  # the last with its c.img
+        sitk.WriteImage(image, str(tmp_path / name))
+    assert list(find(tmp_path)) == ["a"]
+    assert f"left out: 2 volumes of formats that are not read, such as {tmp_path / 'b.nrrd'}" in caplog.text
 
 
 def test_dicom_studies(image, tmp_path):

@@ -91,7 +91,8 @@ def test_an_override_of_no_volume_is_named():
 def test_what_volumes_read_is_told():
     plan = make({"overrides": {"1_t2": {"orientation": "PIR"}}})
     path = "results/phantom/masks/1_t2.mha"
-    assert plan.sources["1_t2"]["stored"]["mask"] == {"path": path, "override": {"orientation": "PIR"}}
+    stored = plan.sources["1_t2"]["stored"]
+    assert stored["mask"] == {"path": path, "override": {"orientation": "PIR"}, "image": stored["image"]}
     assert plan.sources["1_t2"]["files"]["mask"] == [path]
     assert plan.sources["1_t1"]["stored"]["image"]["override"] is None
 

@@ -13,9 +13,9 @@ def main(snakemake):
     image, mask, classes, odd = volumes.read(**params.image), None, None, ["no mask"]
     scheme = params.mask.get("scheme")
     if path := params.mask["path"]:
-        mask = volumes.read(path, params.mask["override"])
+        mask = masks.stored(path, params.mask["override"], params.mask.get("image"))
         try:
-            truth = masks.translated(mask, path, scheme, params.mask.get("image"))
+            truth = masks.translated(mask, path, scheme)
             truth.geometry.check_same(image.geometry, path)
             classes, odd = labels.lut(truth.array), []
         except DataError as error:

@@ -302,7 +302,7 @@ class Plan:
         """{volume: {patient, sequence, files, stored}}, also of those without a mask. files: the files that its `image`
         and its `mask` consist of; stored: the arguments of volumes.read or masks.read: the path, values that replace
         the header's, of an image its series, and of a mask its label scheme, unless it is SPIDER's, and, if it is
-        DICOM, the image."""
+        DICOM or corrected, the image."""
         found = {}
         for name, each in {**self.volumes, **self.unlabelled}.items():
             paths, override = {"image": each.image, "mask": each.mask}, self.config["overrides"].get(name)
@@ -313,7 +313,7 @@ class Plan:
                 stored["image"]["series"] = each.series
             if self.scheme:
                 stored["mask"]["scheme"] = self.scheme
-            if os.path.isdir(each.mask) or each.mask.lower().endswith(".dcm"):
+            if override or dataset.is_dicom(each.mask):
                 stored["mask"]["image"] = stored["image"]
             found[name] = {
                 "patient": each.patient,

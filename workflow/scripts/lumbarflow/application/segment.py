@@ -135,7 +135,7 @@ def write(folder: Path, name: str, scan: Scan, result: Result, options: Options,
     if options.entropy:
         writing.write(folder / f"entropy{ending}", result.found.entropy, grid)
     called = levels.names(result.rows, options.lowest)
-    if Path(scan.image).is_dir() or Path(scan.image).suffix.lower() == ".dcm":
+    if dataset.is_dicom(scan.image):
         from ..data import dicom_seg  # imports DICOM readers
 
         kept = writing.stored(result.labels, grid)

@@ -70,6 +70,11 @@ def parts(path: str | Path) -> list[str]:
     return [str(path), *filter(os.path.isfile, voxels)]
 
 
+def is_dicom(path: str | Path) -> bool:
+    """Whether a volume is DICOM: a folder of slices, or a file of this ending."""
+    return os.path.isdir(path) or str(path).lower().endswith(".dcm")
+
+
 def size(paths: Iterable[str]) -> int:
     """Bytes of some files together."""
     return sum(os.path.getsize(path) for path in paths)
@@ -129,16 +134,19 @@ def stem(path: Path) -> str:
     return path.name[: -len(ending)]
 
 
-def _check_sequences(volumes: Mapping[str, Source], where: str | Path) -> None:
-    """Refuse sequences whose names differ only in case: they would share a folder where the file system ignores it."""
-    first: dict[str, str] = {}
-    for name, each in volumes.items():
-        other = first.setdefault(each.sequence.lower(), name)
-        if volumes[other].sequence != each.sequence:
-            raise DataError(
-                f"{where}: the sequences {volumes[other].sequence!r} (volume {other}) and {each.sequence!r} (volume "
-                f"{name}) differ only in case; use one name"
-            )
+def _check_case(volumes: Mapping[str, Source], where: str | Path) -> None:
+    """Refuse names that differ only in case: volumes and sequences would share a path where the file system ignores it,
+    and one patient, written in two ways, could come on both sides of a split."""
+    for kind in ("patient", "sequence", "volume"):
+        first: dict[str, tuple[str, str]] = {}
+        for name, each in volumes.items():
+            called = name if kind == "volume" else getattr(each, kind)
+            other, volume = first.setdefault(called.lower(), (called, name))
+            if other != called:
+                raise DataError(
+                    f"{where}: the {kind}s {other!r} (volume {volume}) and {called!r} (volume {name}) differ only in "
+                    f"case; {'rename one' if kind == 'volume' else 'use one name'}"
+                )
 
 
 def find_volumes(root: str | Path) -> dict[str, Source]:
@@ -146,7 +154,7 @@ def find_volumes(root: str | Path) -> dict[str, Source]:
 
     Expects files of the same names in `root`/images and `root`/masks; an image may lack its mask. Raises DataError for
     a BIDS dataset, a missing folder or one that may not be listed, no data, an invalid name, a volume stored twice, a
-    mask without an image, and sequences that differ only in case.
+    mask without an image, and patients or sequences that differ only in case.
     """
     root = Path(root)
     if (root / "dataset_description.json").is_file() and not (root / "images").is_dir():
@@ -187,7 +195,7 @@ def find_volumes(root: str | Path) -> dict[str, Source]:
         name: Source(*parse_name(name), found["images"][name], found["masks"].get(name, ""))
         for name in sorted(found["images"], key=volume_key)
     }
-    _check_sequences(volumes, root)
+    _check_case(volumes, root)
     return volumes
 
 
@@ -198,7 +206,7 @@ def read_sheet(path: str | Path) -> dict[str, Source]:
     subset (training or validation, for the official split) and series (number or name of one of several in a DICOM
     folder); others are ignored here. Paths are relative to the sheet's folder, or absolute. Raises DataError, naming
     the line where there is one, for a missing column, an invalid name or value, a volume or image listed twice, a mask
-    of two patients, a patient in two subsets, and a missing file.
+    of two patients, a patient in two subsets, a missing file, and names that differ only in case.
     """
     folder = Path(path).parent
     if not Path(path).is_file():
@@ -243,7 +251,7 @@ def read_sheet(path: str | Path) -> dict[str, Source]:
         first[row["volume"]] = line
         masks[row["mask"]] = row["patient"]
         volumes[row["volume"]] = Source(**{column: row[column] for column in SHEET[1:]})
-    _check_sequences(volumes, path)
+    _check_case(volumes, path)
     return volumes
 
 

@@ -1,6 +1,7 @@
 """Read DICOM: series of single slices, enhanced multi-frame files, and segmentations (DICOM-SEG).
 
-A folder may hold a whole study. No name, birth date, accession number or patient's number of a header is read.
+A folder may hold a whole study. No name, birth date or accession number of a header is read; the patient's number is
+compared, so that no two patients become one scan, and shown nowhere.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from .. import DataError
-from .geometry import ANGLE, Geometry, angle
+from .geometry import ANGLE, ROUNDING, Geometry, angle
 from .headers import Stored, check_size, flat
 
 TAGS = [
@@ -31,6 +32,7 @@ TAGS = [
     *("NumberOfFrames", "SamplesPerPixel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "SOPClassUID"),
     *("RescaleSlope", "RescaleIntercept", "SpacingBetweenSlices", "SliceThickness"),
+    *("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"),
 ]
 # where enhanced files keep what others keep on top
 GROUPS = {
@@ -74,8 +76,12 @@ class Frame:
 
 @dataclass
 class Series:
-    """The slices of one series. name: as the header says, for messages."""
+    """The slices of one series. patient, study, space: whose it is and in which coordinates, to compare, never to show;
+    name: as the header says, for messages; files: those of all its slices, of a segmentation too."""
 
+    patient: str = field(repr=False)
+    study: str = field(repr=False)
+    space: str = field(repr=False)
     uid: str
     number: str
     name: str
@@ -84,6 +90,11 @@ class Series:
     size: tuple[int, int]
     values: int
     frames: list[Frame] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    def key(self, folder: str) -> tuple[str, ...]:
+        """What tells this series, in this folder, from others: anonymised ones may lack a UID, or share it."""
+        return (self.patient, self.uid) if self.uid else (self.patient, self.study, folder)
 
     def __str__(self) -> str:
         rows, columns = self.frames[0].spacing if self.frames else (0, 0)
@@ -92,41 +103,58 @@ class Series:
 
 
 @quiet()
-def index(files: Iterable[str | Path]) -> list[Series]:
+def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
     """The series in DICOM files, from their headers alone; other files, objects without pixels and screenshots without
     a place are passed over.
 
-    Slices that each have a series of their own are one series. Raises DataError, naming the file, for damaged headers.
+    Single slices of one patient and study that each have a series of their own are one series. strict: raise DataError,
+    naming the file, for damaged headers and slices without a place; else the log says it, and who reads such a series
+    is told then.
     """
-    found: dict[str, Series] = {}
-    astray: dict[str, str] = {}  # of a series, a file that does not say where its slices lie
-    count = 0
+    log = logging.getLogger(__name__)
+    found: dict[tuple[str, ...], Series] = {}
+    astray: dict[tuple[str, ...], str] = {}  # of a series, a file that does not say where its slices lie
     for file in map(str, files):
-        header = _header(file)
+        try:
+            header = _header(file)
+        except DataError as error:
+            if strict:
+                raise
+            log.warning("%s", error)
+            continue
         if header is None or "Rows" not in header:
             continue
         if f"{header.get('SOPClassUID', '')}.".startswith(SCREENSHOT) and not _has_place(header):
-            logging.getLogger(__name__).warning("%s: left out: a screenshot (secondary capture) without a place", file)
+            log.warning("%s: left out: a screenshot (secondary capture) without a place", file)
             continue
-        uid, count = str(header.get("SeriesInstanceUID", "")), count + 1
+        key: tuple[str, ...] = (file,)
         try:
-            series = found.setdefault(uid, _series(uid, header))
+            series = _series(header)
+            key = series.key(os.path.dirname(file))
+            series = found.setdefault(key, series)
+            series.files.append(file)
             series.frames.extend(_frames(file, header) if series.modality != "SEG" else [])
         except FAULTS as error:
-            logging.getLogger(__name__).info("%s: %s", file, error)
-            astray.setdefault(uid, file)
-    for uid, file in astray.items():
-        others = [series for other, series in found.items() if other != uid and series.frames and not series.localiser]
-        if uid not in found or found[uid].frames or not others:  # it may be the scan that is wanted, or part of it
+            log.info("%s: %s", file, error)
+            astray.setdefault(key, file)
+    for key, file in astray.items():
+        others = [series for other, series in found.items() if other != key and series.frames and not series.localiser]
+        whole = key in found and not found[key].frames
+        if strict and not (whole and others):  # it may be the scan that is wanted, or part of it
             raise DataError(
                 f"{file}: its DICOM header does not say where each slice lies; replace the file, or take it out"
             )
-        logging.getLogger(__name__).warning("%s: left out, its series: no header says where a slice lies", file)
-        del found[uid]
+        log.warning("%s: left out%s: no header says where a slice lies", file, ", its series" if whole else "")
+        if whole:
+            del found[key]
     each = list(found.values())
-    if len(each) == count > 2 and len({(series.size, series.number, series.name) for series in each}) == 1:
-        logging.getLogger(__name__).info("%d slices, each of a series of its own, taken for one series", count)
-        each[0].frames = [frame for series in each for frame in series.frames]
+    single = all(len(series.files) == len(series.frames) == 1 for series in each)
+    alike = {(one.patient, one.study, one.space, one.size, one.number, one.name) for one in each}
+    if single and len(each) > 2 and len(alike) == 1:
+        log.info("%d slices, each of a series of its own, taken for one series", len(each))
+        for other in each[1:]:
+            each[0].frames += other.frames
+            each[0].files += other.files
         return each[:1]
     return each
 
@@ -138,26 +166,32 @@ def _has_place(header: Any) -> bool:
 
 
 def _header(file: str) -> Any:
-    """Header of a DICOM file, or None for another file."""
+    """Header of a DICOM file, or None for another file. Without a preamble it begins with an element of the first
+    groups, as other files may."""
+    sure = True
     try:
         with open(file, "rb") as opened:
             start = opened.read(132)
-        bare = start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x02\x00\x00\x00")  # no preamble
-        if start[128:] != b"DICM" and not bare:
+        sure = start[128:] == b"DICM"
+        if not sure and start[:2] not in (b"\x02\x00", b"\x08\x00"):
             return None
-        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS, force=bare)
+        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS, force=not sure)
     except FAULTS as error:
         logging.getLogger(__name__).info("%s: %s", file, error)
+        if not sure:
+            return None
         raise DataError(f"{file}: its DICOM header cannot be read; replace the file, or take it out") from None
 
 
-def _series(uid: str, header: Any) -> Series:
+def _series(header: Any) -> Series:
     size = (int(header.Rows), int(header.Columns))
-    number, name, modality = (
-        str(header.get(key, "") or "").strip() for key in ("SeriesNumber", "SeriesDescription", "Modality")
+    whose = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID", "SeriesInstanceUID")
+    patient, study, space, uid, number, name, modality = (
+        str(header.get(key, "") or "").strip() for key in (*whose, "SeriesNumber", "SeriesDescription", "Modality")
     )
     localiser = "LOCALIZER" in (header.get("ImageType") or [])
-    return Series(uid, number, name, modality, localiser, size, int(header.get("SamplesPerPixel", 1) or 1))
+    values = int(header.get("SamplesPerPixel", 1) or 1)
+    return Series(patient, study, space, uid, number, name, modality, localiser, size, values)
 
 
 def _frames(file: str, header: Any) -> list[Frame]:
@@ -169,8 +203,8 @@ def _frames(file: str, header: Any) -> list[Frame]:
         for group in (groups[number] if groups else None, shared):
             inner = next(iter(group.get(GROUPS[key]) or []), None) if group is not None else None
             if inner is not None and key in inner:
-                return inner[key].value
-        return header.get(key, default)
+                return default if inner[key].is_empty else inner[key].value
+        return default if key not in header or header[key].is_empty else header[key].value
 
     frames = []
     for number in range(int(header.get("NumberOfFrames", 1) or 1)):
@@ -222,10 +256,9 @@ def choose(path: str | Path, found: Sequence[Series], wanted: str = "") -> Serie
 @quiet()
 def read(path: str | Path, wanted: str = "") -> Stored:
     """Read one series of a folder, or of one file. wanted: as of choose. Raises DataError, naming the path."""
-    names = _files(path)
-    series = choose(path, index(names), wanted)
+    series = choose(path, index(_files(path)), wanted)
     if series.modality == "SEG":
-        return _read_segmentation(path, [name for name in names if is_segmentation(name)])
+        return _read_segmentation(path, series.files)
     if series.values != 1:
         raise flat(path, 3, series.values)
     check_size(path, [*series.size, len(series.frames)], 8)
@@ -262,12 +295,17 @@ def _stacked(path: str | Path, frames: Sequence[Frame]) -> list[Frame]:
     stack = sorted(frames, key=lambda frame: float(np.dot(frame.position, normal)))
     if len(stack) == 1:
         return stack
-    steps = np.diff([frame.position for frame in stack], axis=0)
+    places = np.array([frame.position for frame in stack])
+    steps = np.diff(places, axis=0)
     gaps = np.linalg.norm(steps, axis=1)
-    if gaps.min() <= 0 or gaps.max() > 1.1 * gaps.min():
+    even = np.linspace(places[0], places[-1], len(stack))  # where the grid will have them
+    off = np.linalg.norm(places - even, axis=1)
+    worst = int(off.argmax())
+    if gaps.min() <= 0 or off[worst] > ROUNDING * float(np.linalg.norm(even[1] - even[0])):
         raise DataError(
-            f"{path}: the DICOM slices are {gaps.min():.3g} to {gaps.max():.3g} mm apart; expected equal steps: "
-            "a slice is missing or there twice"
+            f"{path}: the DICOM slices are {gaps.min():.3g} to {gaps.max():.3g} mm apart, slice {worst + 1} of "
+            f"{len(stack)} ({os.path.basename(stack[worst].file)}) lies {off[worst]:.3g} mm off equal steps; expected "
+            "at most a tenth of a step: a slice is missing or there twice, or the scan has uneven gaps"
         )
     tilt = max(angle(step, normal) for step in steps)
     if tilt > ANGLE:
@@ -320,17 +358,10 @@ def _decoded(files: Sequence[str], frames: Sequence[Frame]) -> NDArray[Any]:
         return array if len(files) > 1 else array[order]
     except RuntimeError as error:
         logging.getLogger(__name__).info("ITK on %s: %s; trying pydicom", files[0], error)
-    planes = [pydicom.dcmread(file).pixel_array for file in files]
+    planes = [pydicom.dcmread(file, force=True).pixel_array for file in files]  # force: without a preamble
     array = np.stack(planes) if len(files) > 1 else planes[0].reshape(-1, *planes[0].shape[-2:])[order]
     slope, intercept = frames[0].scale
     return array if (slope, intercept) == (1, 0) else array * slope + intercept
-
-
-@quiet()
-def is_segmentation(file: str) -> bool:
-    """Whether a file is a DICOM segmentation."""
-    header = _header(file)
-    return header is not None and header.get("Modality") == "SEG"
 
 
 def _read_segmentation(path: str | Path, files: Sequence[str]) -> Stored:

@@ -47,7 +47,7 @@ def write(
     several series, which no segmentation can refer to, for no labels, and for headers that highdicom refuses.
     """
     frames = dicom.ordered(image, series)
-    sources = [pydicom.dcmread(file) for file in dict.fromkeys(frame.file for frame in frames)]
+    sources = [pydicom.dcmread(file, force=True) for file in dict.fromkeys(frame.file for frame in frames)]
     if len({tuple(source.get(key) for key in ONE) for source in sources}) > 1 or not labels.any():
         logging.getLogger(__name__).info("%s: no DICOM segmentation: no labels, or slices of several series", image)
         return False

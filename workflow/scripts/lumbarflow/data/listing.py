@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,14 +48,14 @@ def list_bids(root: Path) -> list[Row]:
     looked for under derivatives/; columns age and sex of participants.tsv are kept."""
     log = logging.getLogger(__name__)
     images = {}
-    for path in sorted(root.glob("sub-*/**/anat/*.nii*")):
+    for path in _anatomical(root):
         if found := _entities(root, path):
             images[path] = found
         else:
             log.warning("%s: left out: BIDS knows no such name; a STIR series is called sub-1_acq-STIR_T2w", path)
     masks = {}
     for folder in sorted(root.glob("derivatives/*")):
-        for path in sorted(folder.glob("sub-*/**/anat/*.nii*")):
+        for path in _anatomical(folder):
             if path.name.partition(".")[0].rpartition("_")[2] in MASKS:
                 masks[path] = _entities(folder, path, derived=True)
     people = _participants(root / "participants.tsv")
@@ -69,9 +70,18 @@ def list_bids(root: Path) -> list[Row]:
     for path, found in images.items():
         kind = [found["suffix"], *(value for name, value in found.items() if name not in NAMING)]
         row = {"volume": path.name.partition(".")[0], "patient": found["subject"], "sequence": "_".join(kind)}
+        row = {column: text.replace("+", "-") for column, text in row.items()}  # BIDS' labels have no `-`, names no `+`
         row |= {"image": str(path), "mask": _only(path, of[path])}
         rows.append(row | people.get(f"sub-{found['subject']}", {}))
     return rows
+
+
+def _anatomical(root: Path) -> list[Path]:
+    """The NIfTI files below sub-*/**/anat, links followed."""
+    folders = (each for subject in root.glob("sub-*") for each in walk(subject))
+    return sorted(
+        folder / name for folder, _, names in folders if folder.name == "anat" for name in names if ".nii" in name
+    )
 
 
 def _only(picture: str | Path, masks: Sequence[str | Path]) -> str:
@@ -145,45 +155,46 @@ def _participants(path: Path) -> dict[str, Row]:
 
 
 @dicom.quiet()
-def list_dicom(root: Path) -> list[Row]:
+def list_dicom(root: Path, below: Iterable[tuple[Path, Sequence[str]]] | None = None) -> list[Row]:
     """Rows for each series of more than one slice below a folder, localisers apart; a segmentation is the mask of the
-    series it refers to. Patients are numbered; what their headers call them goes nowhere."""
+    series it refers to. Patients are numbered; what their headers call them goes nowhere.
+
+    below: the folders that are searched, with the names in each; all, if not given.
+    """
     patients: dict[str, str] = {}
     rows: dict[str, Row] = {}
     masks: dict[str, list[str]] = {}
-    nameless, folders = 0, dict[str, Path]()
-    for folder, _, names in walk(root):
-        files = [str(folder / name) for name in names]
-        found = dicom.index(files)
-        pictures = [each for each in found if each.modality != "SEG" and not each.localiser]
-        for series in pictures:
+    nameless, folders = 0, dict[tuple[str, ...], Path]()
+    for folder, names in ((folder, names) for folder, _, names in walk(root)) if below is None else below:
+        found = dicom.index((folder / name for name in names), strict=False)
+        for series in (each for each in found if each.modality != "SEG" and not each.localiser):
             lies = Path(series.frames[0].file).resolve().parent  # of a link, what it leads to
-            if (other := folders.setdefault(series.uid, lies)) != lies:
+            if (other := folders.setdefault(series.key(str(lies)), lies)) != lies:
                 raise DataError(
                     f"{lies}: slices of a DICOM series of which others lie in {other}; put all of them into one "
-                    "folder, or take out those that are there twice"
+                    "folder if they are of one patient, or take out those that are there twice"
                 )
             if len(series.frames) == 1:
                 continue
-            identity = _tag(series.frames[0].file, "PatientID")
-            nameless += not identity
-            who = patients.setdefault(identity, f"P{len(patients) + 1:03d}")
+            nameless += not series.patient
+            who = patients.setdefault(series.patient, f"P{len(patients) + 1:03d}")
             kind = re.sub(r"[^A-Za-z0-9]+", "_", series.name).strip("_") or f"series_{series.number}"
             row = {"volume": _free(f"{who}_{series.number or len(rows) + 1}", rows), "patient": who, "sequence": kind}
             same = [each for each in found if series.number in (each.number, each.name)]
             row |= {"image": str(folder), "series": series.number if series.number and len(same) == 1 else series.uid}
             rows[row["volume"]] = row | {"mask": "", "uid": series.uid}
-        for file in files if any(each.modality == "SEG" for each in found) else ():
-            if dicom.is_segmentation(file):
-                masks.setdefault(_tag(file, "ReferencedSeriesSequence"), []).append(file)
+        for file in (file for each in found if each.modality == "SEG" for file in each.files):
+            masks.setdefault(_referenced(file), []).append(file)
     log = logging.getLogger(__name__)
     if nameless:
         log.warning(
             "%s: series without a PatientID: %d, listed as one patient, %s; give each patient a name in the sheet",
             *(root, nameless, patients[""]),
         )
+    known = Counter(row["uid"] for row in rows.values())
     for row in rows.values():
-        row["mask"] = _only(row["volume"], masks.get(row.pop("uid"), []))
+        uid = row.pop("uid")
+        row["mask"] = _only(row["volume"], masks.get(uid, []) if uid and known[uid] == 1 else [])
         if row["mask"] and not row["mask"].lower().endswith(".dcm"):
             log.warning("%s: needs the ending .dcm to be read as a mask", row["mask"])
             row["mask"] = ""
@@ -195,12 +206,12 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     return next(each for each in (name, *(f"{name}-{k}" for k in range(2, 10_000))) if each not in taken)
 
 
-def _tag(file: str, key: str) -> str:
-    """A value of a DICOM header as text; of a sequence its first series. Raises DataError."""
+def _referenced(file: str) -> str:
+    """UID of the first series that a segmentation refers to, or nothing. Raises DataError."""
+    key = "ReferencedSeriesSequence"
     try:
-        value = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[key], force=True).get(key, "")
-        sequence = isinstance(value, pydicom.Sequence) and value
-        return str(value[0].get("SeriesInstanceUID", "")) if sequence else str(value)
+        value = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[key], force=True).get(key)
+        return str(value[0].get("SeriesInstanceUID", "")) if value else ""
     except dicom.FAULTS:
         raise DataError(f"{file}: its {key} cannot be read; replace the file, or take it out") from None
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import CLASSES, DataError
 from . import schemes, volumes
+from .dataset import is_dicom
 from .geometry import Geometry
 
 NEAR = 0.01  # how far from a whole number a label may lie
@@ -27,26 +28,50 @@ def read(
     scheme: Mapping[str, Any] | None = None,
     image: Mapping[str, Any] | None = None,
 ) -> volumes.Volume:
-    """Read a mask as volumes.read does, with SPIDER's labels. scheme: of schemes.load; None: the labels are SPIDER's.
-
-    image: arguments of volumes.read for the image, on whose grid the mask is put: a DICOM segmentation may lack slices
-    without labels. Raises DataError as `translated`.
-    """
-    return translated(volumes.read(path, override), path, scheme, image)
+    """Read a mask as volumes.read does, with SPIDER's labels. scheme: of schemes.load; None: the labels are SPIDER's;
+    override, image: as of `stored`. Raises DataError as `stored` and `translated`."""
+    return translated(stored(path, override, image), path, scheme)
 
 
-def translated(
-    volume: volumes.Volume,
-    path: str | Path,
-    scheme: Mapping[str, Any] | None = None,
-    image: Mapping[str, Any] | None = None,
+def stored(
+    path: str | Path, override: Mapping[str, Any] | None = None, image: Mapping[str, Any] | None = None
 ) -> volumes.Volume:
+    """Read a mask as volumes.read does, with the labels that it has.
+
+    image: arguments of volumes.read for its image, whose override is the same. A mask that its header puts on the
+    image's grid stays on those voxels when the grid is corrected, however it is stored; where the headers differ, one
+    of them lies, and the override is believed for the stored axes of both. A DICOM segmentation may lack slices without
+    labels. Raises DataError, naming the file, for DICOM that lies elsewhere than an image that is corrected.
+    """
+    if not image:
+        return volumes.read(path, override)
+    grid, log = volumes.read(**image).geometry, logging.getLogger(__name__)
+    surplus = {key: value for key, value in (override or {}).items() if key == "surplus"}
+    if len(surplus) < len(override or {}):
+        try:
+            said = volumes.read(**{**image, "override": surplus}).geometry
+            own = _on(volumes.read(path, surplus), path, said)
+        except DataError as error:  # a header says too little, or what cannot be
+            log.info("%s", error)
+        else:
+            if own.geometry.same(said):
+                from . import writing  # SimpleITK
+
+                return volumes.canonical(writing.stored(own.array, said), grid)
+            differ = f"{path}: its header ({own.geometry}) puts it elsewhere than the image's ({said})"
+            if is_dicom(path):  # the order of its slices is its header's
+                raise DataError(
+                    f"{differ}, so that `overrides` cannot correct both; store it anew on the image's grid, or as NIfTI"
+                )
+            log.warning("%s; `overrides` is taken for the stored axes of both", differ)
+    return _on(volumes.read(path, override), path, grid)
+
+
+def translated(volume: volumes.Volume, path: str | Path, scheme: Mapping[str, Any] | None = None) -> volumes.Volume:
     """A mask as stored with SPIDER's labels; arguments as of `read`.
 
     Raises DataError, naming the file `path`, for labels that are not whole numbers or that the scheme does not know.
     """
-    if image:
-        volume = _filled(volume, volumes.read(**image).geometry)
     try:
         array = whole(volume.array, path)
         return replace(volume, array=array if scheme is None else to_spider(array, scheme))
@@ -54,9 +79,9 @@ def translated(
         raise DataError(f"{path}: {error}") from None
 
 
-def _filled(volume: volumes.Volume, grid: Geometry) -> volumes.Volume:
-    """The volume on a grid of which its own is a part, 0 elsewhere; as it is, if it is no part."""
-    first = volume.geometry.place_in(grid)
+def _on(volume: volumes.Volume, path: str | Path, grid: Geometry) -> volumes.Volume:
+    """The volume of DICOM on a grid of which its own is a part, 0 elsewhere; any other as it is."""
+    first = volume.geometry.place_in(grid) if is_dicom(path) else None
     if first is None:
         return volume
     array = np.zeros(grid.canonical_size(), volume.array.dtype)
@@ -158,7 +183,7 @@ def read_on_grid(path: str | Path, scheme: Mapping[str, Any] | None, grid: Geome
     scheme: as of masks.read; grid: Geometry of the scan. Raises DataError as masks.read does, and for a prediction with
     exchanged axes or of another place.
     """
-    found = read(path, scheme=scheme)
+    found = _on(read(path, scheme=scheme), path, grid)
     if found.geometry.same(grid):
         return replace(found, geometry=grid)
     sizes = found.geometry.canonical_size(), grid.canonical_size()

@@ -32,7 +32,7 @@ def read(path: str | Path, surplus: bool = False) -> Stored:
     path = str(path)
     fields, begins = _read_fields(path)
     kind = fields.get("ElementType", "").removeprefix("MET_")
-    if fields.get("BinaryData", "").lower() != "true":
+    if not _yes(fields, "BinaryData"):
         raise damaged(path, f"BinaryData is {fields.get('BinaryData')!r}, expected True")
     if kind not in TYPES:
         known = ", ".join(f"MET_{name}" for name in TYPES)
@@ -55,7 +55,8 @@ def read(path: str | Path, surplus: bool = False) -> Stored:
 
 
 def _yes(fields: Mapping[str, str], key: str) -> bool:
-    return fields.get(key, "").lower() == "true"
+    """Whether a field is true: as MetaIO reads it, by its first letter."""
+    return fields.get(key, "")[:1].lower() in ("t", "1")
 
 
 def _read_fields(path: str) -> tuple[dict[str, str], int]:
@@ -84,6 +85,7 @@ def _read_fields(path: str) -> tuple[dict[str, str], int]:
 def _read_voxels(path: str, fields: Mapping[str, str], begins: int, wanted: int, surplus: bool) -> bytes | bytearray:
     """The voxels, unpacked. begins: where they do in the file itself; wanted: bytes that the header claims."""
     stem, name = os.path.splitext(os.path.basename(path))[0], fields["ElementDataFile"]
+    name = "LOCAL" if name.upper() == "LOCAL" else name
     allowed = {"LOCAL"} | ({f"{stem}.raw", f"{stem}.zraw"} if path.lower().endswith(".mhd") else set())
     if name not in allowed:
         raise DataError(

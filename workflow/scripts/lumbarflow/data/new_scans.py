@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from .dataset import EXTENSIONS, SEQUENCES, SIDECARS, VOLUME, parse_name, stem, 
 FILES = tuple(ending for ending in EXTENSIONS if ending != ".dcm")  # one of these holds a whole scan
 LONGEST = 150  # letters of a name, with which more than the folder is called
 PICTURE = ".png"  # one slice, if told how large its pixels are
+UNREAD = (".nrrd", ".nhdr", ".hdr", ".mgz", ".mgh", ".mnc")  # of other formats, a file a volume
 SHEETS = (".csv", ".tsv", ".txt")
 
 
@@ -97,7 +99,8 @@ def _listed(path: Path, spacing: Sequence[float]) -> dict[str, Scan]:
 def _bids(root: Path) -> Iterator[tuple[str, Scan]]:
     from .listing import list_bids  # reads BIDS' schema, which takes a second
 
-    return ((row["volume"], Scan(row["image"])) for row in list_bids(root))
+    images = (Path(row["image"]) for row in list_bids(root))
+    return ((_name(image, image.parent), Scan(str(image))) for image in images)
 
 
 def _is_picture(path: Path) -> bool:
@@ -122,7 +125,9 @@ def spacing_of(text: str, where: str) -> tuple[float, ...]:
 
 def _below(root: Path, spacing: Sequence[float], known: Collection[str]) -> Iterator[tuple[str, Scan]]:
     """The volumes, and the series of DICOM slices, below a folder."""
-    dicom, endings = False, (*FILES, PICTURE) if spacing else FILES
+    endings = (*FILES, PICTURE) if spacing else FILES
+    dicom: dict[Path, list[str]] = {}  # of each folder the files that may be
+    unread: list[Path] = []
     for folder, below, files in walk(root):
         if "images" in below and "masks" in below:
             below.remove("masks")
@@ -130,12 +135,17 @@ def _below(root: Path, spacing: Sequence[float], known: Collection[str]) -> Iter
             file = folder / name
             if name.lower().endswith(endings):
                 yield _name(file, root), _scan(file, spacing, known)
-            else:
-                dicom = dicom or not name.lower().endswith((*SHEETS, *SIDECARS, PICTURE))
+            elif name.lower().endswith(UNREAD):
+                unread.append(file)
+            elif not name.lower().endswith((*SHEETS, *SIDECARS, PICTURE)):
+                dicom.setdefault(folder, []).append(name)
+    if unread:
+        what = "left out: %d volumes of formats that are not read, such as %s; store them anew as .nii.gz"
+        logging.getLogger(__name__).warning(f"%s: {what}", root, len(unread), unread[0])
     if dicom:
         from .listing import list_dicom  # imports DICOM readers
 
-        for row in list_dicom(root):
+        for row in list_dicom(root, dicom.items()):
             yield row["volume"], Scan(row["image"], row["series"])
 
 

@@ -17,6 +17,7 @@ from .headers import Stored, check_size, check_surplus, damaged, flat
 
 HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by their length in bytes
 UNITS = {0: "unknown", 1: "metres", 2: "mm", 3: "micrometres"}
+SLACK = 1e-3  # by which the squares of a rounded quaternion may sum to more than 1
 TO_LPS = np.diag([-1.0, -1.0, 1.0])  # NIfTI's patient space has x to Right and y to Anterior
 
 
@@ -94,6 +95,10 @@ def _place(path: str, header: Any, size: Sequence[int]) -> tuple[Geometry, dict[
     pixdim[0] = -1 if pixdim[0] < 0 else 1  # 0 counts as 1
     unit = UNITS.get(int(header["xyzt_units"]) & 7, "none that NIfTI knows")
     untold = {"spacing": f"its unit is {unit}, expected mm"} if unit not in ("mm", "unknown") else {}
+    length = float(np.linalg.norm([float(header[f"quatern_{axis}"]) for axis in "bcd"]))
+    if 1 < length**2 <= 1 + SLACK:  # a half turn, rounded; ITK does so too
+        for axis in "bcd":
+            header[f"quatern_{axis}"] /= length
     sform, qform = (_affine(header, name) for name in ("sform", "qform"))
     if sform is not None:
         grids = [_grid(affine, size) for affine in (sform, qform) if affine is not None]
@@ -105,7 +110,11 @@ def _place(path: str, header: Any, size: Sequence[int]) -> tuple[Geometry, dict[
         untold["spacing"] = f"its spacings are {' '.join(f'{mm:g}' for mm in pixdim[1:4])}, and it has no sform"
     if qform is not None:
         return _grid(qform, size), untold
-    untold["orientation"] = "neither its qform nor its sform is set, so that nothing says which way it lies"
+    untold["orientation"] = (
+        f"the quaternion (b, c, d) of its qform has a length of {length:.4g}, expected at most 1, and it has no sform"
+        if header["qform_code"] > 0 and length**2 > 1 + SLACK
+        else "neither its qform nor its sform is set, so that nothing says which way it lies"
+    )
     spacing = tuple(float(mm) for mm in pixdim[1:4])
     return Geometry(size, spacing, (0.0, 0.0, 0.0), tuple(map(float, np.eye(3).ravel()))), untold
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import DataError
 from . import metaimage
+from .dataset import is_dicom
 from .geometry import Geometry
 from .headers import Stored
 
@@ -50,8 +51,12 @@ def read(path: str | Path, override: Mapping[str, Any] | None = None, series: st
     bad = 0 if stored.array.dtype.kind in "iu" else np.count_nonzero(~np.isfinite(stored.array))
     if bad:
         raise DataError(f"{path}: holds {bad} voxels that are NaN or infinite; repair or remove it")
-    geometry = stored.geometry.corrected(**changes).checked(path)
-    array = stored.array.transpose([2 - axis for axis, _ in geometry.axes()])
+    return canonical(stored.array, stored.geometry.corrected(**changes).checked(path))
+
+
+def canonical(array: NDArray[Any], geometry: Geometry) -> Volume:
+    """The volume of voxels [z, y, x], the geometry's axes in reverse: what writing.stored undoes."""
+    array = array.transpose([2 - axis for axis, _ in geometry.axes()])
     array = np.flip(array, tuple(axis for axis, (_, flipped) in enumerate(geometry.axes()) if flipped))
     return Volume(array, geometry.canonical_spacing(), geometry)
 
@@ -62,7 +67,7 @@ def _stored(path: str | Path, surplus: bool, series: str) -> Stored:
     if not os.path.exists(path):
         raise DataError(f"{path}: no such file")
     # imported here: most datasets need one of them
-    if os.path.isdir(path) or name.endswith(".dcm"):
+    if is_dicom(path):
         from . import dicom
 
         return dicom.read(path, series)
