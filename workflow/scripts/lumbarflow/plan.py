@@ -299,8 +299,8 @@ class Plan:
 
     @cached_property
     def sources(self) -> dict[str, dict[str, Any]]:
-        """{volume: {patient, sequence, files, stored}}, also of those without a mask. files: the files that its `image`
-        and its `mask` consist of; stored: the arguments of volumes.read or masks.read: the path, values that replace
+        """{volume: {patient, sequence, files, stored}}, also of those without a mask. files: those that its `image`
+        and its `mask` are read from; stored: the arguments of volumes.read or masks.read: the path, values that replace
         the header's, of an image its series, and of a mask its label scheme, unless it is SPIDER's, and, if it is
         DICOM or corrected, the image."""
         found = {}
@@ -315,10 +315,13 @@ class Plan:
                 stored["mask"]["scheme"] = self.scheme
             if override or dataset.is_dicom(each.mask):
                 stored["mask"]["image"] = stored["image"]
+            read = {"image": [each.image], "mask": [each.mask, *([each.image] if "image" in stored["mask"] else [])]}
             found[name] = {
                 "patient": each.patient,
                 "sequence": each.sequence,
-                "files": {kind: dataset.parts(path) for kind, path in paths.items()},
+                "files": {
+                    kind: [part for path in whole for part in dataset.parts(path)] for kind, whole in read.items()
+                },
                 "stored": stored,
             }
         return found
