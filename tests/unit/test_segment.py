@@ -259,6 +259,7 @@ def test_names_of_levels():
     assert levels.names(rows, "") == {}
     assert levels.names(rows, "L5") == {201: "L5-S1", 1: "L5", 202: "L4-L5", 2: "L4"}
     assert levels.names(rows, "L6") == {201: "L6-S1", 1: "L6", 202: "L5-L6", 2: "L5"}
+    assert levels.names(rows, "S1") == {201: "S1-S2", 1: "S1", 202: "L5-S1", 2: "L5"}
     assert levels.names(rows[1:], "L1") == {1: "L1", 202: "T12-L1", 2: "T12"}  # no disc below
     many = [{"label": n, "structure": "vertebra"} for n in range(1, 26)]
     assert levels.names(many, "C2") == {1: "C2", 2: "C1"}
