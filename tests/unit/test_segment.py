@@ -13,7 +13,7 @@ from conftest import write_dicom
 
 from lumbarflow import DataError, files
 from lumbarflow.application import cli, levels, segment, summary
-from lumbarflow.data import labels, phantom, volumes, writing
+from lumbarflow.data import dicom_seg, labels, phantom, volumes, writing
 from lumbarflow.data.geometry import Geometry
 from lumbarflow.data.new_scans import Scan
 from lumbarflow.learning import device, scans
@@ -124,6 +124,45 @@ def test_dicom_in_dicom_seg_out(truth, tmp_path, caplog, recwarn):
     assert "its headers are refused (ValueError: they hold a date, a name or a number" in caplog.text
     assert not re.search("Doe|1970|SECRET", caplog.text + "".join(str(each.message) for each in recwarn))
     assert (tmp_path / "four" / "structures.nii.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, ("19000101", "000000", None, None)),  # a segmentation must have both
+        ({"StudyDate": "", "StudyTime": None}, ("19000101", "000000", None, None)),
+        (
+            {"StudyDate": "20200101", "AcquisitionDate": "20210101", "SeriesTime": "1011"},
+            ("20200101", "1011", "20200101", "1011"),
+        ),
+        ({"StudyDate": "", "AcquisitionDate": "20200102"}, ("20200102", "000000", "20200102", None)),
+    ],
+)
+def test_a_dicom_seg_holds_what_dicom_allows(tmp_path, monkeypatch, told, expected):
+    image = sitk.GetImageFromArray(np.ones((3, 8, 9), np.int16))
+    common = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.3.4", "PatientName": "Doe^J", "PatientID": "7"}
+    common |= dict.fromkeys(("PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"), "")
+    for file in write_dicom(image, tmp_path / "scan"):
+        header = pydicom.dcmread(file)
+        for name in ("StudyDate", "StudyTime"):
+            header.pop(name, None)
+        for name, value in {**common, **told}.items():
+            setattr(header, name, value)
+        header.save_as(file)
+    found = np.zeros((3, 8, 9), np.uint8)
+    found[1, 2], found[1, 3], found[1, 4], found[1, 5] = 3, 203, 100, 1
+    software = f"lumbarflow 0.1.0, commit {'0123456789' * 4}-dirty"
+    for name in ("one.dcm", "two.dcm"):
+        assert dicom_seg.write(tmp_path / name, found, tmp_path / "scan", "", {1: "L5"}, software)
+    assert (tmp_path / "one.dcm").read_bytes() == (tmp_path / "two.dcm").read_bytes()
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.RAISE)
+    made = pydicom.dcmread(tmp_path / "one.dcm")
+    version = "lumbarflow 0.1.0, commit 012345678901-dirty"
+    assert {each.value for each in made.iterall() if each.keyword == "AlgorithmVersion"} == {version}  # all are checked
+    assert made.SoftwareVersions == version
+    assert [each.SegmentLabel for each in made.SegmentSequence][1:] == ["L5", "Vertebra 3", "Spinal canal", "Disc 203"]
+    names = ("ContentDate", "ContentTime", "SeriesDate", "InstanceCreationTime")
+    assert tuple(made.get(name) for name in names) == expected
 
 
 def test_measurements_and_report(truth, tmp_path):
