@@ -219,6 +219,15 @@ def test_what_is_no_sagittal_scan(truth, tmp_path):
         segment.segment(Scan(str(tmp_path / "axial.mha")), [MODEL])
 
 
+def test_what_is_no_mr(tmp_path):
+    for file in write_dicom(sitk.GetImageFromArray(np.ones((3, 8, 9), np.int16)), tmp_path / "scan"):
+        header = pydicom.dcmread(file)
+        header.Modality = "CT"
+        header.save_as(file)
+    with pytest.raises(DataError, match="scan: its DICOM header says that it is CT; expected MR"):
+        segment.segment(Scan(str(tmp_path / "scan")), [MODEL])
+
+
 def test_models_are_needed():
     with pytest.raises(DataError, match="no model is named"):
         segment.load([])

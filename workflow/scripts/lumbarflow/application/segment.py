@@ -54,10 +54,15 @@ class Result:
 
 def segment(scan: Scan, models: Sequence[Model]) -> Result:
     """Segment and measure a scan. Raises DataError, with what is wrong with the scan: also for one that is not
-    sagittal."""
+    sagittal, or not MR."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):
         volume = volumes.read(scan.image, scan.override, scan.series)
+        if volume.modality not in (None, "", "MR"):
+            raise DataError(
+                f"{scan.image}: its DICOM header says that it is {volume.modality}; expected MR, which is all that the "
+                "networks have seen"
+            )
         if (plane := survey.plane(volume)) != "sagittal":
             raise DataError(
                 f"{scan.image}: its slices are {plane} ({volume.geometry}); expected sagittal ones, which are all that "
@@ -135,7 +140,7 @@ def write(folder: Path, name: str, scan: Scan, result: Result, options: Options,
     if options.entropy:
         writing.write(folder / f"entropy{ending}", result.found.entropy, grid)
     called = levels.names(result.rows, options.lowest)
-    if Path(scan.image).is_dir() or Path(scan.image).suffix.lower() == ".dcm":
+    if result.volume.modality is not None:
         from ..data import dicom_seg  # imports DICOM readers
 
         kept = writing.stored(result.labels, grid)

@@ -232,7 +232,7 @@ def read(path: str | Path, wanted: str = "") -> Stored:
     frames = _stacked(path, series.frames)
     told = len(frames) > 1 or frames[0].thickness > 0
     untold = {} if told else {"spacing": "it is a single slice whose header does not say how thick it is"}
-    return Stored(_pixels(path, frames, series.size), _geometry(frames, series.size), untold)
+    return Stored(_pixels(path, frames, series.size), _geometry(frames, series.size), untold, series.modality)
 
 
 def _files(path: str | Path) -> list[str]:
@@ -353,4 +353,5 @@ def _read_segmentation(path: str | Path, files: Sequence[str]) -> Stored:
     columns = affine[:3, 2::-1]  # a step of a column, a row, a slice
     spacing = np.linalg.norm(columns, axis=0)
     places = (spacing, affine[:3, 3], (columns / spacing).ravel())
-    return Stored(array, Geometry(array.shape[::-1], *(tuple(map(float, each)) for each in places)))
+    grid = Geometry(array.shape[::-1], *(tuple(map(float, each)) for each in places))
+    return Stored(array, grid, modality="SEG")

@@ -23,11 +23,13 @@ from .headers import Stored
 @dataclass(frozen=True)
 class Volume:
     """A volume in canonical orientation: array [slices, rows, columns], spacing in mm of those axes,
-    and the geometry of the stored file, which writing.write needs to restore the stored grid."""
+    the geometry of the stored file, which writing.write needs to restore the stored grid, and of DICOM
+    the modality (empty if it does not say), else None."""
 
     array: NDArray[Any]
     spacing: tuple[float, ...]
     geometry: Geometry
+    modality: str | None = None
 
 
 def read(path: str | Path, override: Mapping[str, Any] | None = None, series: str = "") -> Volume:
@@ -53,7 +55,7 @@ def read(path: str | Path, override: Mapping[str, Any] | None = None, series: st
     geometry = stored.geometry.corrected(**changes).checked(path)
     array = stored.array.transpose([2 - axis for axis, _ in geometry.axes()])
     array = np.flip(array, tuple(axis for axis, (_, flipped) in enumerate(geometry.axes()) if flipped))
-    return Volume(array, geometry.canonical_spacing(), geometry)
+    return Volume(array, geometry.canonical_spacing(), geometry, stored.modality)
 
 
 def _stored(path: str | Path, surplus: bool, series: str) -> Stored:
