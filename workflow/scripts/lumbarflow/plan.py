@@ -450,7 +450,7 @@ class Plan:
 
 def find_models(config: Mapping[str, Any]) -> dict[str, list[str]]:
     """{sequence, or `` for any: paths of packages} that config.model names, or else the model that comes with the
-    software. Raises a DataError for a missing file."""
+    software. Raises a DataError for a missing file, or one from the future."""
     given = config["model"] if isinstance(config["model"], dict) else {"": config["model"]}
     found = {}
     for sequence, paths in given.items():
@@ -459,6 +459,7 @@ def find_models(config: Mapping[str, Any]) -> dict[str, list[str]]:
         for path in found[sequence]:
             if not os.path.isfile(path):
                 raise DataError(f"config.model: {path}: no such file; `snakemake package` writes results/models/")
+        dataset.check_times(found[sequence])
     named = {sequence: paths for sequence, paths in found.items() if paths}
     shipped = source.shipped_model()
     return named or ({"": [shipped]} if shipped else {})
@@ -488,7 +489,9 @@ def find_scans(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, S
         return {f"new-{n}": Scan(f"{PHANTOM}/new/{n}.mha", sequence=sequence) for n in (1, 2)}
     spacing = new_scans.spacing_of(str(config["spacing"]), "config.spacing")
     named = config["model"] if isinstance(config["model"], dict) else ()
-    return new_scans.find(config["scans"], spacing, named) if config["scans"] else {}
+    found = new_scans.find(config["scans"], spacing, named) if config["scans"] else {}
+    dataset.check_times(scan.image for scan in found.values())
+    return found
 
 
 def find_in_results(config: Mapping[str, Any], experiments: Mapping[str, Any]) -> dict[str, Source]:
@@ -526,7 +529,7 @@ def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
     else:
         volumes = dataset.find_volumes(config["root"])
     if config["sheet"] or config["root"] != "phantom":
-        dataset.check_times(volumes)
+        dataset.check_times(path for each in volumes.values() for path in (each.image, each.mask))
     for name in config["overrides"]:
         if name not in volumes:
             near = difflib.get_close_matches(name, list(volumes), 1, 0.5)

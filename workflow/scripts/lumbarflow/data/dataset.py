@@ -264,11 +264,11 @@ def duplicates(digests: Mapping[str, Hashable]) -> list[list[str]]:
     return [names for names in same.values() if len(names) > 1]
 
 
-def check_times(volumes: Mapping[str, Source]) -> None:
-    """Raise DataError for a file whose time lies in the future: Snakemake would take all that is made of it for older,
-    and remove it."""
+def check_times(paths: Iterable[str]) -> None:
+    """Raise DataError for a file, or one of a stored volume, whose time lies in the future: Snakemake would take all
+    that is made of it for older, and remove it."""
     now = time.time()
-    for path in (path for each in volumes.values() for whole in (each.image, each.mask) for path in parts(whole)):
+    for path in (path for whole in paths for path in parts(whole)):
         ahead = os.stat(path).st_mtime - now
         if ahead > AHEAD:
             raise DataError(
