@@ -299,6 +299,30 @@ def test_files_of_others_are_not_replaced(truth, command, tmp_path, capsys):
         (tmp_path / "out" / missing).unlink()
 
 
+def test_a_result_that_lost_files_or_is_of_another_scan_is_made_again(truth, command, tmp_path, capsys):
+    image, _, grid = truth
+    scan, out = tmp_path / "12_t2.mha", tmp_path / "out"
+    writing.write(scan, image, grid)
+
+    def call():
+        command(scan, "--out", out, "--viewer")
+        return capsys.readouterr().out
+
+    assert "12_t2: done\n" in call()
+    held = sorted((out / "12_t2").iterdir())
+    for lost in ("structures.mha", "preview.png", "view.html"):
+        assert "12_t2: done before\n" in call()
+        (out / "12_t2" / lost).unlink()
+        said = call()
+        assert "12_t2: done\n" in said
+        assert "another file" not in said
+        assert sorted((out / "12_t2").iterdir()) == held
+    writing.write(scan, image + 1, grid)
+    assert f"Scan 12_t2: the result in {out / '12_t2'} is of another file; it is replaced.\n" in call()
+    (out / "12_t2/preview.png").unlink()  # of what the workflow takes for whole, all else is shown
+    assert "preview.png is gone" in summary.gallery(summary.rows([out / "12_t2"]), [out / "12_t2"])
+
+
 def test_names_of_levels():
     rows = [
         {"label": n, "structure": kind} for n, kind in ((201, "disc"), (1, "vertebra"), (202, "disc"), (2, "vertebra"))

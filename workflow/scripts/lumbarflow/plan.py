@@ -388,19 +388,8 @@ class Plan:
         return self.models.get(self.scans[scan].sequence) or self.models.get("", ())
 
     def replaced(self, folder: str) -> list[str]:
-        """Scans of which `folder` holds a result that is of other files: of another size, or else another digest."""
-        found = []
-        for name, scan in self.scans.items():
-            try:
-                earlier = files.read_json(Path(folder) / name / dataset.REPORT)
-                if "bytes" not in earlier:  # it failed
-                    continue
-                parts = dataset.parts(scan.image)
-                if earlier["bytes"] != dataset.size(parts) or earlier["sha256"] != dataset.digest(parts):
-                    found.append(name)
-            except (OSError, ValueError):
-                continue  # no result yet, or no scan: the phantom's are made by a rule
-        return found
+        """Scans of which `folder` holds a result that is of other files."""
+        return [name for name, scan in self.scans.items() if dataset.is_of_another(Path(folder) / name, scan.image)]
 
     @cached_property
     def cross_runs(self) -> list[CrossRun]:

@@ -132,7 +132,8 @@ def segment_into(
 
 
 def write(folder: Path, name: str, scan: Scan, result: Result, options: Options, software: str) -> None:
-    """Write what belongs to a segmented scan into a folder; REPORT last of all, so that a folder with it is whole."""
+    """Write what belongs to a segmented scan into an empty folder; REPORT, which lists it, last of all, so that a
+    folder with it is whole."""
     ending = ".mha" if Path(scan.image).suffix.lower() in (".mha", ".mhd") else ".nii.gz"  # DICOM too
     grid = result.volume.geometry
     writing.write(folder / f"structures{ending}", result.labels, grid)
@@ -170,6 +171,7 @@ def write(folder: Path, name: str, scan: Scan, result: Result, options: Options,
         **asked(scan, result.models, options),
         "flags": [{"kind": flag.kind, "reason": flag.reason} for flag in result.flags],
         **{"dice_between_networks": result.found.dice, "column": result.column},
+        "files": sorted(path.name for path in folder.iterdir()),
     }
     files.write_json(folder / dataset.REPORT, _plain(report))
 

@@ -79,6 +79,17 @@ def digest(paths: Iterable[str]) -> str:
     return files.sha256("".join(files.sha256(Path(path).read_bytes()) for path in paths).encode())
 
 
+def is_of_another(folder: Path, image: str) -> bool:
+    """Whether a folder holds a result of `segment` of another image: of another size, or else another digest."""
+    try:
+        earlier, held = files.read_json(folder / REPORT), parts(image)
+        if "bytes" not in earlier:  # it failed
+            return False
+        return bool(earlier["bytes"] != size(held) or earlier["sha256"] != digest(held))
+    except (OSError, ValueError):
+        return False  # no result yet, or no image: the phantom's are made by a rule
+
+
 def counts(name: str) -> bool:
     """Whether a file or folder of this name is part of a dataset, and not what systems and tools leave behind."""
     return not name.startswith((".", "@")) and name not in LITTER and not name.lower().endswith(".json")
