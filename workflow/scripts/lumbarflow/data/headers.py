@@ -47,7 +47,7 @@ def check_surplus(path: str | Path, surplus: int, allowed: bool) -> None:
     if surplus and not allowed:
         raise DataError(
             f"{path}: holds {surplus} bytes more than its header claims, so its voxels may begin elsewhere; store it "
-            "anew, or, if the picture is right, add `surplus: true` under `overrides`"
+            "anew, or, in a dataset, if the picture is right, add `surplus: true` under `overrides`"
         )
 
 

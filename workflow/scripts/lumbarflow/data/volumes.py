@@ -46,8 +46,8 @@ def read(path: str | Path, override: Mapping[str, Any] | None = None, series: st
     untold = {key: what for key, what in stored.untold.items() if key not in changes}
     if untold:
         raise DataError(
-            f"{path}: {'; '.join(untold.values())}; tell what is right under `overrides` ({', '.join(untold)}), or "
-            "store it anew"
+            f"{path}: {'; '.join(untold.values())}; store it anew, or, in a dataset, tell what is right under "
+            f"`overrides` ({', '.join(untold)})"
         )
     bad = 0 if stored.array.dtype.kind in "iu" else np.count_nonzero(~np.isfinite(stored.array))
     if bad:
