@@ -122,6 +122,21 @@ def _entries(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}); check whose it is and its rights") from None
 
 
+def is_dicom(path: str | Path) -> bool:
+    """Whether a path is a folder, which holds slices, a .dcm, or a file without an ending that tells another format
+    which begins as DICOM does."""
+    name = str(path).lower()
+    if os.path.isdir(path) or name.endswith(".dcm"):
+        return True
+    if name.endswith((*EXTENSIONS, ".png")):
+        return False
+    try:
+        with open(path, "rb") as opened:
+            return opened.read(132)[128:] == b"DICM"
+    except OSError:
+        return False  # who reads it says why
+
+
 def stem(path: Path) -> str:
     """Volume name of a file, or of a folder of DICOM slices. Raises DataError for what cannot be a volume."""
     if path.is_symlink() and not path.exists():
@@ -131,6 +146,8 @@ def stem(path: Path) -> str:
     if path.is_dir():
         return path.name
     ending = next((e for e in sorted(EXTENSIONS, key=len, reverse=True) if path.name.lower().endswith(e)), None)
+    if ending is None and is_dicom(path):
+        return path.name  # its last part may be a number: 1.2.840
     if ending is None:
         raise DataError(
             f"{path}: expected a volume ({', '.join(EXTENSIONS)}, or a folder of DICOM slices); "

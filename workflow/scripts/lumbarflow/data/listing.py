@@ -145,9 +145,9 @@ def _participants(path: Path) -> dict[str, Row]:
 
 
 @dicom.quiet()
-def list_dicom(root: Path) -> list[Row]:
-    """Rows for each series of more than one slice below a folder, localisers apart; a segmentation is the mask of the
-    series it refers to. Patients are numbered; what their headers call them goes nowhere."""
+def list_dicom(root: Path, least: int = 2) -> list[Row]:
+    """Rows for each series of at least so many slices below a folder, localisers apart; a segmentation is the mask of
+    the series it refers to. Patients are numbered; what their headers call them goes nowhere."""
     patients: dict[str, str] = {}
     rows: dict[str, Row] = {}
     masks: dict[str, list[str]] = {}
@@ -163,7 +163,7 @@ def list_dicom(root: Path) -> list[Row]:
                     f"{lies}: slices of a DICOM series of which others lie in {other}; put all of them into one "
                     "folder, or take out those that are there twice"
                 )
-            if len(series.frames) == 1:
+            if len(series.frames) < least:
                 continue
             identity = _tag(series.frames[0].file, "PatientID")
             nameless += not identity

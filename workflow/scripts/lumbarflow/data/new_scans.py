@@ -122,20 +122,24 @@ def spacing_of(text: str, where: str) -> tuple[float, ...]:
 
 def _below(root: Path, spacing: Sequence[float], known: Collection[str]) -> Iterator[tuple[str, Scan]]:
     """The volumes, and the series of DICOM slices, below a folder."""
-    dicom, endings = False, (*FILES, PICTURE) if spacing else FILES
+    dicom, others, endings = False, False, (*FILES, PICTURE) if spacing else FILES
     for folder, below, files in walk(root):
         if "images" in below and "masks" in below:
             below.remove("masks")
         for name in files:
             file = folder / name
             if name.lower().endswith(endings):
+                others = True
                 yield _name(file, root), _scan(file, spacing, known)
             else:
                 dicom = dicom or not name.lower().endswith((*SHEETS, *SIDECARS, PICTURE))
     if dicom:
         from .listing import list_dicom  # imports DICOM readers
 
-        for row in list_dicom(root):
+        rows = list_dicom(root)
+        if not (rows or others) and len(lone := list_dicom(root, 1)) == 1:
+            rows = lone  # a single slice beside scans is a derived picture, but by itself it is what is wanted
+        for row in rows:
             yield row["volume"], Scan(row["image"], row["series"])
 
 

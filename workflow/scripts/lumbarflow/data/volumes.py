@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import DataError
 from . import metaimage
+from .dataset import is_dicom
 from .geometry import Geometry
 from .headers import Stored
 
@@ -33,8 +34,8 @@ class Volume:
 
 
 def read(path: str | Path, override: Mapping[str, Any] | None = None, series: str = "") -> Volume:
-    """Read a volume (.mha, .mhd, .nii, .nii.gz, .dcm, a folder of DICOM slices, or, with its spacing under `override`,
-    a .png of one slice) in canonical orientation.
+    """Read a volume (.mha, .mhd, .nii, .nii.gz, DICOM of any name, a folder of DICOM slices, or, with its spacing under
+    `override`, a .png of one slice) in canonical orientation.
 
     override: values that replace those of the header, see Geometry.corrected, and `surplus`: allow bytes behind the
     voxels; series: which of several DICOM series. Returns a Volume; its array keeps the stored dtype. Raises DataError,
@@ -64,7 +65,7 @@ def _stored(path: str | Path, surplus: bool, series: str) -> Stored:
     if not os.path.exists(path):
         raise DataError(f"{path}: no such file")
     # imported here: most datasets need one of them
-    if os.path.isdir(path) or name.endswith(".dcm"):
+    if is_dicom(path):
         from . import dicom
 
         return dicom.read(path, series)
