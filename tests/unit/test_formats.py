@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from lumbarflow import DataError
-from lumbarflow.data import masks, volumes
+from lumbarflow.data import dicom, masks, volumes
 
 # voxel indices grow to the Left, Posterior and Superior, 4 x 0.5 x 0.75 mm; NIfTI's space has x and y the other way
 AFFINE = np.diag([-4.0, -0.5, 0.75, 1.0])
@@ -363,6 +363,30 @@ def test_a_dicom_series_without_places_is_left_out(image, tmp_path, caplog):
     header.save_as(tmp_path / "study/derived.dcm")
     with pytest.raises(DataError, match=r"derived\.dcm: its DICOM header does not say where each slice lies"):
         volumes.read(tmp_path / "study")
+
+
+def test_a_dicom_slice_that_is_cut_within_its_header(image, tmp_path, caplog):
+    """The scan would be shorter by it, and nothing would say so."""
+    files = write_dicom(image, tmp_path / "scan")
+    for end in (b"\x28\x00\x10\x00", b"\x20\x00\x0e\x00"):  # before Rows, and before the series
+        whole = files[-1].read_bytes()
+        files[-1].write_bytes(whole[: whole.index(end)])
+        with pytest.raises(DataError, match=rf"{files[-1].name}: ends within its DICOM header .*do: 1\)"):
+            volumes.read(tmp_path / "scan")
+        files[-1].write_bytes(whole)
+    (tmp_path / "cut").mkdir()
+    for name in "ab":
+        (tmp_path / "cut" / name).write_bytes(whole[: whole.index(b"\x28\x00\x10\x00")])
+    assert dicom.index([tmp_path / "cut/a", tmp_path / "cut/b"]) == []
+    assert "cut/a: ends within its DICOM header (files of its series that do: 2); left out" in caplog.text
+    caplog.clear()
+    header = pydicom.dcmread(files[0])  # what has no pixels is no picture that lost them
+    header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.11.1"
+    for name in ("Rows", "Columns", "PixelData"):
+        delattr(header, name)
+    header.save_as(tmp_path / "scan/state.dcm")
+    assert len(dicom.index(sorted((tmp_path / "scan").iterdir()))) == 1
+    assert not caplog.text
 
 
 def test_dicom_slices_with_a_series_each(image, tmp_path, caplog):

@@ -96,13 +96,17 @@ def index(files: Iterable[str | Path]) -> list[Series]:
     """The series in DICOM files, from their headers alone; other files, objects without pixels and screenshots without
     a place are passed over.
 
-    Slices that each have a series of their own are one series. Raises DataError, naming the file, for damaged headers.
+    Slices that each have a series of their own are one series. Raises DataError, naming the file, for damaged headers,
+    also of a slice that is cut short within its header, where others of its series are whole.
     """
     found: dict[str, Series] = {}
     astray: dict[str, str] = {}  # of a series, a file that does not say where its slices lie
+    cut: dict[str, list[str]] = {}  # of a series, its pictures of which not even a size is known
     count = 0
     for file in map(str, files):
         header = _header(file)
+        if header is not None and "Rows" not in header and _is_picture(header):
+            cut.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(file)
         if header is None or "Rows" not in header:
             continue
         if f"{header.get('SOPClassUID', '')}.".startswith(SCREENSHOT) and not _has_place(header):
@@ -123,12 +127,23 @@ def index(files: Iterable[str | Path]) -> list[Series]:
             )
         logging.getLogger(__name__).warning("%s: left out, its series: no header says where a slice lies", file)
         del found[uid]
+    for uid, names in cut.items():
+        lost = f"{names[0]}: ends within its DICOM header (files of its series that do: {len(names)})"
+        if uid in found or (found and not uid):  # it may be of any
+            raise DataError(f"{lost}, and without them the scan would be shorter; copy them anew")
+        logging.getLogger(__name__).warning("%s; left out", lost)
     each = list(found.values())
     if len(each) == count > 2 and len({(series.size, series.number, series.name) for series in each}) == 1:
         logging.getLogger(__name__).info("%d slices, each of a series of its own, taken for one series", count)
         each[0].frames = [frame for series in each for frame in series.frames]
         return each[:1]
     return each
+
+
+def _is_picture(header: Any) -> bool:
+    """Whether a header is of a kind of object that has pixels."""
+    kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or ""
+    return "Image Storage" in pydicom.uid.UID(kind).name
 
 
 def _has_place(header: Any) -> bool:
