@@ -58,8 +58,8 @@ def write(
         return False
     step = _step(frames)
     for source in sources:
-        for name in ("StudyDate", "StudyTime"):  # some programs take them out, where DICOM has them empty
-            source.setdefault(name, "")
+        for date in ("StudyDate", "StudyTime"):  # some programs take them out, where DICOM has them empty
+            source.setdefault(date, "")
         if "PerFrameFunctionalGroupsSequence" not in source and not source.get("SliceThickness"):
             source.SliceThickness = f"{step:.10g}"  # some scanners leave it out; highdicom needs it
     if len(sources) == 1:  # frames of one file, in the order in which it holds them
