@@ -107,12 +107,25 @@ def test_masks_of_real_patients(real_data):
         ((1.0, 1.0, 1.0), (38, 201, 257), []),
         ((0.9, 1.0, 1.0), (64, 256, 256), []),  # a flat stack of slices that are thinner than their pixels
         ((0.9, 0.9, 1.0), (80, 280, 256), []),
-        ((0.5, 1.0, 1.0), (100, 256, 256), ["axial, not sagittal"]),
+        ((0.5, 0.8, 0.8), (100, 320, 320), []),
+        ((0.5, 1.0, 1.0), (200, 100, 100), ["axial, not sagittal"]),
     ],
 )
 def test_slices_that_are_not_sagittal_are_said(spacing, shape, plane):
     image = Volume(np.arange(np.prod(shape)).reshape(shape), spacing, Geometry(**UNIT))
     assert survey.remarks(image, None) == plane
+
+
+def test_dicom_says_how_its_slices_lie_and_what_took_them():
+    array, spacing = np.arange(60 * 90 * 90).reshape(60, 90, 90), (0.5, 1.4, 1.0)
+    for modality, letters, said in (
+        (None, "PIL", ["axial, not sagittal"]),  # the axes of other formats have any order
+        ("", "LPS", ["axial, not sagittal"]),
+        ("MR", "PIL", []),
+        ("CT", "PIL", ["CT, not MR"]),
+    ):
+        image = Volume(array, spacing, Geometry(**UNIT).corrected(letters), modality)
+        assert survey.remarks(image, None) == said
 
 
 def test_a_nearly_constant_picture_is_said():

@@ -217,10 +217,11 @@ def test_links_names_and_times_that_would_mislead(folder):
     with pytest.raises(DataError, match=r"a\{b\}c/images/1_t1\.mha: holds \{ or \}, which mean something else"):
         dataset.find_volumes(braced)
     found = dataset.find_volumes(folder)
-    dataset.check_times(found)
+    paths = [found["2_t1"].image, found["2_t1"].mask, ""]
+    dataset.check_times(paths)
     os.utime(found["2_t1"].mask, (time.time() + 7200,) * 2)
     with pytest.raises(DataError, match=r"masks/2_t1\.mha: its time lies 120 minutes in the future"):
-        dataset.check_times(found)
+        dataset.check_times(paths)
 
 
 def test_duplicates():

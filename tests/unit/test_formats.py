@@ -88,7 +88,9 @@ def test_nifti_without_a_sound_spacing_or_place(tmp_path, caplog):
     path = tmp_path / "a.nii"
     check(nifti(path, pixdim=[1, 0, 0, 0, 1, 1, 1, 1]))  # the sform knows
     nothing = nifti(path, qform_code=0, sform_code=0)
-    with pytest.raises(DataError, match=r"a\.nii: neither its qform nor its sform is set.*`overrides` \(orientation\)"):
+    with pytest.raises(
+        DataError, match=r"a\.nii: neither its qform nor its sform is set.*in a dataset, .*`overrides` \(or"
+    ):
         volumes.read(nothing)
     check(nothing, {"orientation": "LPS"})
     zero = nifti(path, qform_code=1, sform_code=0, pixdim=[1, 0, 0, 0, 1, 1, 1, 1])
@@ -120,7 +122,7 @@ def test_a_sheared_sform_is_refused_with_its_angle(tmp_path):
     sheared = AFFINE.copy()
     sheared[:3, 1] = [-0.5 * np.sin(np.deg2rad(12)), -0.5 * np.cos(np.deg2rad(12)), 0]
     path = nifti(tmp_path / "a.nii", affine=sheared, qform_code=0)
-    with pytest.raises(DataError, match=r"a\.nii: its axes are 78, 90, 90 degrees apart"):
+    with pytest.raises(DataError, match=r"a\.nii: its axes are 78, 90, 90 degrees apart.*, in a dataset, tell"):
         volumes.read(path)
     assert volumes.read(path, {"orientation": "LPS"}).geometry.orientation() == "LPS"
 
@@ -139,7 +141,9 @@ def test_voxels_that_begin_elsewhere(tmp_path):
     path = tmp_path / "a.nii"
     check(nifti(path, vox_offset=0))
     path.write_bytes(path.read_bytes() + bytes(64))
-    with pytest.raises(DataError, match=r"a\.nii: holds 64 bytes more than its header claims.*`surplus: true` under"):
+    with pytest.raises(
+        DataError, match=r"a\.nii: holds 64 bytes more than its header claims.*in a dataset, .*`surplus: true` under"
+    ):
         volumes.read(path)
     check(path, {"surplus": True})
     with pytest.raises(DataError, match="its voxels begin at byte 100"):
@@ -280,7 +284,11 @@ def metaimage(path, **changes):
         ),
         ({"ElementSpacing": "4 0 0.75"}, "its ElementSpacing is 4 0 0.75; ", {"spacing": [4.0, 0.5, 0.75]}),
         ({"DistanceUnits": "cm"}, "its DistanceUnits are 'cm', expected mm", {"spacing": [4.0, 0.5, 0.75]}),
-        ({"TransformMatrix": "1 0 0 0 0 0 0 0 1"}, "its header places it at", {"orientation": "LPS"}),
+        (
+            {"TransformMatrix": "1 0 0 0 0 0 0 0 1"},
+            "its header places it at .*or, in a dataset, tell",
+            {"orientation": "LPS"},
+        ),
         ({"Offset": "nan 0 0"}, "its header places it at", {"origin": [-3.0, 20.0, 1.5]}),
         ({"Position": "1 2 3"}, "Offset and Position differ", None),
         ({"ElementSpacing": "1 2"}, "ElementSpacing has 2 numbers, expected 3", None),
@@ -405,6 +413,30 @@ def test_a_dicom_series_without_places_is_left_out(image, tmp_path, caplog):
     header.save_as(tmp_path / "study/derived.dcm")
     with pytest.raises(DataError, match=r"derived\.dcm: its DICOM header does not say where each slice lies"):
         volumes.read(tmp_path / "study")
+
+
+def test_a_dicom_slice_that_is_cut_within_its_header(image, tmp_path, caplog):
+    """The scan would be shorter by it, and nothing would say so."""
+    files = write_dicom(image, tmp_path / "scan")
+    for end in (b"\x28\x00\x10\x00", b"\x20\x00\x0e\x00"):  # before Rows, and before the series
+        whole = files[-1].read_bytes()
+        files[-1].write_bytes(whole[: whole.index(end)])
+        with pytest.raises(DataError, match=rf"{files[-1].name}: ends within its DICOM header .*do: 1\)"):
+            volumes.read(tmp_path / "scan")
+        files[-1].write_bytes(whole)
+    (tmp_path / "cut").mkdir()
+    for name in "ab":
+        (tmp_path / "cut" / name).write_bytes(whole[: whole.index(b"\x28\x00\x10\x00")])
+    assert dicom.index([tmp_path / "cut/a", tmp_path / "cut/b"]) == []
+    assert "cut/a: ends within its DICOM header (files of its series that do: 2); left out" in caplog.text
+    caplog.clear()
+    header = pydicom.dcmread(files[0])  # what has no pixels is no picture that lost them
+    header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.11.1"
+    for name in ("Rows", "Columns", "PixelData"):
+        delattr(header, name)
+    header.save_as(tmp_path / "scan/state.dcm")
+    assert len(dicom.index(sorted((tmp_path / "scan").iterdir()))) == 1
+    assert not caplog.text
 
 
 def test_dicom_slices_with_a_series_each(image, tmp_path, caplog):

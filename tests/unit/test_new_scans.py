@@ -3,12 +3,13 @@
 import shutil
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from conftest import write_dicom
 
 from lumbarflow import DataError
-from lumbarflow.data import dataset
+from lumbarflow.data import dataset, volumes
 from lumbarflow.data.new_scans import Scan, find, spacing_of
 
 
@@ -95,6 +96,31 @@ def test_dicom_studies(image, tmp_path):
     assert {scan.image for scan in found.values()} >= {str(tmp_path / "study1"), str(tmp_path / "study2")}
     (one,) = find(tmp_path / "study1").values()
     assert one.image == str(tmp_path / "study1")
+
+
+@pytest.mark.parametrize(("file", "name"), [("IM0001", "IM0001"), ("a.ima", "a-ima"), ("1.2.840.5", "1-2-840-5")])
+def test_a_dicom_file_of_any_name(image, tmp_path, file, name):
+    (written,) = write_dicom(image[:, :, :1], tmp_path / "study")
+    header = pydicom.dcmread(written)
+    header.SliceThickness = 4
+    header.save_as(written)
+    path = written.rename(tmp_path / "study" / file)
+    assert find(path) == {name: Scan(str(path))}
+    read = volumes.read(path)
+    assert (read.array.size, read.modality) == (20, "MR")
+    # a lone slice is the scan of its folder, but not beside others
+    ((found, scan),) = find(tmp_path).items()
+    assert (found, scan.image) == ("P001_1", str(tmp_path / "study"))
+    np.testing.assert_array_equal(volumes.read(scan.image, series=scan.series).array, read.array)
+    sitk.WriteImage(image, str(tmp_path / "b.mha"))
+    assert list(find(tmp_path)) == ["b"]
+    (tmp_path / "b.mha").unlink()
+    write_dicom(image[:, :, :1], tmp_path / "more", series="1.2.9")
+    with pytest.raises(DataError, match="holds no scans"):
+        find(tmp_path)
+    path.write_bytes(b"no DICOM")
+    with pytest.raises(DataError, match=f"{file}: expected a volume"):
+        find(path)
 
 
 def test_links_are_followed_and_own_results_are_no_scans(image, tmp_path):

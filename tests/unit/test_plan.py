@@ -1,7 +1,9 @@
 """What is to be run, from a config alone."""
 
 import json
+import os
 import re
+import time
 from dataclasses import asdict
 
 import pytest
@@ -93,7 +95,8 @@ def test_what_volumes_read_is_told():
     path = "results/phantom/masks/1_t2.mha"
     stored = plan.sources["1_t2"]["stored"]
     assert stored["mask"] == {"path": path, "override": {"orientation": "PIR"}, "image": stored["image"]}
-    assert plan.sources["1_t2"]["files"]["mask"] == [path]
+    # both are read for it, so that another image makes the mask anew
+    assert plan.sources["1_t2"]["files"]["mask"] == [path, stored["image"]["path"]]
     assert plan.sources["1_t1"]["stored"]["image"]["override"] is None
 
 
@@ -228,6 +231,20 @@ def test_there_is_something_to_pack(target):
     with pytest.raises(DataError, match="call it by itself"):
         make({}, ["sheet", target])
     make({"run": ["released", "sound"], "sequences": ["t2"]}, ["results/models/sound/t2.zip"])
+
+
+@pytest.mark.parametrize("late", ["1_t2.mha", "study/2.dcm", "model.zip"])
+def test_a_file_from_the_future_is_told(tmp_path, late):
+    """Snakemake would delete what is made of it."""
+    for name in ("1_t2.mha", "study/2.dcm", "model.zip"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "sheet.csv").write_text("volume,image\na,1_t2.mha\nb,study\n")
+    asked = {"scans": str(tmp_path / "sheet.csv"), "model": str(tmp_path / "model.zip")}
+    assert len(make(asked, ["segment"]).scans) == 2
+    os.utime(tmp_path / late, (time.time() + 7200,) * 2)
+    with pytest.raises(DataError, match=rf"{late}: its time lies 120 minutes in the future"):
+        make(asked, ["segment"])
 
 
 def test_a_result_that_is_of_another_file_is_told(tmp_path):

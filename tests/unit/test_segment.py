@@ -13,7 +13,7 @@ from conftest import write_dicom
 
 from lumbarflow import DataError, files
 from lumbarflow.application import cli, levels, segment, summary
-from lumbarflow.data import labels, phantom, volumes, writing
+from lumbarflow.data import dicom_seg, labels, phantom, volumes, writing
 from lumbarflow.data.geometry import Geometry
 from lumbarflow.data.new_scans import Scan
 from lumbarflow.learning import device, scans
@@ -126,6 +126,45 @@ def test_dicom_in_dicom_seg_out(truth, tmp_path, caplog, recwarn):
     assert (tmp_path / "four" / "structures.nii.gz").is_file()
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, ("19000101", "000000", None, None)),  # a segmentation must have both
+        ({"StudyDate": "", "StudyTime": None}, ("19000101", "000000", None, None)),
+        (
+            {"StudyDate": "20200101", "AcquisitionDate": "20210101", "SeriesTime": "1011"},
+            ("20200101", "1011", "20200101", "1011"),
+        ),
+        ({"StudyDate": "", "AcquisitionDate": "20200102"}, ("20200102", "000000", "20200102", None)),
+    ],
+)
+def test_a_dicom_seg_holds_what_dicom_allows(tmp_path, monkeypatch, told, expected):
+    image = sitk.GetImageFromArray(np.ones((3, 8, 9), np.int16))
+    common = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.3.4", "PatientName": "Doe^J", "PatientID": "7"}
+    common |= dict.fromkeys(("PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"), "")
+    for file in write_dicom(image, tmp_path / "scan"):
+        header = pydicom.dcmread(file)
+        for name in ("StudyDate", "StudyTime"):
+            header.pop(name, None)
+        for name, value in {**common, **told}.items():
+            setattr(header, name, value)
+        header.save_as(file)
+    found = np.zeros((3, 8, 9), np.uint8)
+    found[1, 2], found[1, 3], found[1, 4], found[1, 5] = 3, 203, 100, 1
+    software = f"lumbarflow 0.1.0, commit {'0123456789' * 4}-dirty"
+    for name in ("one.dcm", "two.dcm"):
+        assert dicom_seg.write(tmp_path / name, found, tmp_path / "scan", "", {1: "L5"}, software)
+    assert (tmp_path / "one.dcm").read_bytes() == (tmp_path / "two.dcm").read_bytes()
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.RAISE)
+    made = pydicom.dcmread(tmp_path / "one.dcm")
+    version = "lumbarflow 0.1.0, commit 012345678901-dirty"
+    assert {each.value for each in made.iterall() if each.keyword == "AlgorithmVersion"} == {version}  # all are checked
+    assert made.SoftwareVersions == version
+    assert [each.SegmentLabel for each in made.SegmentSequence][1:] == ["L5", "Vertebra 3", "Spinal canal", "Disc 203"]
+    names = ("ContentDate", "ContentTime", "SeriesDate", "InstanceCreationTime")
+    assert tuple(made.get(name) for name in names) == expected
+
+
 def test_measurements_and_report(truth, tmp_path):
     image, labelled, grid = truth
     writing.write(tmp_path / "1_t2.mha", image, grid)
@@ -178,6 +217,15 @@ def test_what_is_no_sagittal_scan(truth, tmp_path):
     sitk.WriteImage(flat, str(tmp_path / "axial.mha"))
     with pytest.raises(DataError, match=r"axial.mha: its slices are axial .* expected sagittal"):
         segment.segment(Scan(str(tmp_path / "axial.mha")), [MODEL])
+
+
+def test_what_is_no_mr(tmp_path):
+    for file in write_dicom(sitk.GetImageFromArray(np.ones((3, 8, 9), np.int16)), tmp_path / "scan"):
+        header = pydicom.dcmread(file)
+        header.Modality = "CT"
+        header.save_as(file)
+    with pytest.raises(DataError, match="scan: its DICOM header says that it is CT; expected MR"):
+        segment.segment(Scan(str(tmp_path / "scan")), [MODEL])
 
 
 def test_models_are_needed():
@@ -251,6 +299,30 @@ def test_files_of_others_are_not_replaced(truth, command, tmp_path, capsys):
         (tmp_path / "out" / missing).unlink()
 
 
+def test_a_result_that_lost_files_or_is_of_another_scan_is_made_again(truth, command, tmp_path, capsys):
+    image, _, grid = truth
+    scan, out = tmp_path / "12_t2.mha", tmp_path / "out"
+    writing.write(scan, image, grid)
+
+    def call():
+        command(scan, "--out", out, "--viewer")
+        return capsys.readouterr().out
+
+    assert "12_t2: done\n" in call()
+    held = sorted((out / "12_t2").iterdir())
+    for lost in ("structures.mha", "preview.png", "view.html"):
+        assert "12_t2: done before\n" in call()
+        (out / "12_t2" / lost).unlink()
+        said = call()
+        assert "12_t2: done\n" in said
+        assert "another file" not in said
+        assert sorted((out / "12_t2").iterdir()) == held
+    writing.write(scan, image + 1, grid)
+    assert f"Scan 12_t2: the result in {out / '12_t2'} is of another file; it is replaced.\n" in call()
+    (out / "12_t2/preview.png").unlink()  # of what the workflow takes for whole, all else is shown
+    assert "preview.png is gone" in summary.gallery(summary.rows([out / "12_t2"]), [out / "12_t2"])
+
+
 def test_names_of_levels():
     rows = [
         {"label": n, "structure": kind} for n, kind in ((201, "disc"), (1, "vertebra"), (202, "disc"), (2, "vertebra"))
@@ -259,6 +331,7 @@ def test_names_of_levels():
     assert levels.names(rows, "") == {}
     assert levels.names(rows, "L5") == {201: "L5-S1", 1: "L5", 202: "L4-L5", 2: "L4"}
     assert levels.names(rows, "L6") == {201: "L6-S1", 1: "L6", 202: "L5-L6", 2: "L5"}
+    assert levels.names(rows, "S1") == {201: "S1-S2", 1: "S1", 202: "L5-S1", 2: "L5"}
     assert levels.names(rows[1:], "L1") == {1: "L1", 202: "T12-L1", 2: "T12"}  # no disc below
     many = [{"label": n, "structure": "vertebra"} for n in range(1, 26)]
     assert levels.names(many, "C2") == {1: "C2", 2: "C1"}

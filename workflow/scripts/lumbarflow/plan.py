@@ -400,19 +400,8 @@ class Plan:
         return self.models.get(self.scans[scan].sequence) or self.models.get("", ())
 
     def replaced(self, folder: str) -> list[str]:
-        """Scans of which `folder` holds a result that is of other files: of another size, or else another digest."""
-        found = []
-        for name, scan in self.scans.items():
-            try:
-                earlier = files.read_json(Path(folder) / name / dataset.REPORT)
-                if "bytes" not in earlier:  # it failed
-                    continue
-                parts = dataset.parts(scan.image)
-                if earlier["bytes"] != dataset.size(parts) or earlier["sha256"] != dataset.digest(parts):
-                    found.append(name)
-            except (OSError, ValueError):
-                continue  # no result yet, or no scan: the phantom's are made by a rule
-        return found
+        """Scans of which `folder` holds a result that is of other files."""
+        return [name for name, scan in self.scans.items() if dataset.is_of_another(Path(folder) / name, scan.image)]
 
     @cached_property
     def cross_runs(self) -> list[CrossRun]:
@@ -462,7 +451,7 @@ class Plan:
 
 def find_models(config: Mapping[str, Any]) -> dict[str, list[str]]:
     """{sequence, or `` for any: paths of packages} that config.model names, or else the model that comes with the
-    software. Raises a DataError for a missing file."""
+    software. Raises a DataError for a missing file, or one from the future."""
     given = config["model"] if isinstance(config["model"], dict) else {"": config["model"]}
     found = {}
     for sequence, paths in given.items():
@@ -471,6 +460,7 @@ def find_models(config: Mapping[str, Any]) -> dict[str, list[str]]:
         for path in found[sequence]:
             if not os.path.isfile(path):
                 raise DataError(f"config.model: {path}: no such file; `snakemake package` writes results/models/")
+        dataset.check_times(found[sequence])
     named = {sequence: paths for sequence, paths in found.items() if paths}
     shipped = source.shipped_model()
     return named or ({"": [shipped]} if shipped else {})
@@ -500,7 +490,9 @@ def find_scans(config: Mapping[str, Any], targets: Iterable[str]) -> dict[str, S
         return {f"new-{n}": Scan(f"{PHANTOM}/new/{n}.mha", sequence=sequence) for n in (1, 2)}
     spacing = new_scans.spacing_of(str(config["spacing"]), "config.spacing")
     named = config["model"] if isinstance(config["model"], dict) else ()
-    return new_scans.find(config["scans"], spacing, named) if config["scans"] else {}
+    found = new_scans.find(config["scans"], spacing, named) if config["scans"] else {}
+    dataset.check_times(scan.image for scan in found.values())
+    return found
 
 
 def find_in_results(config: Mapping[str, Any], experiments: Mapping[str, Any]) -> dict[str, Source]:
@@ -538,7 +530,7 @@ def find_volumes(config: Mapping[str, Any]) -> dict[str, Source]:
     else:
         volumes = dataset.find_volumes(config["root"])
     if config["sheet"] or config["root"] != "phantom":
-        dataset.check_times(volumes)
+        dataset.check_times(path for each in volumes.values() for path in (each.image, each.mask))
     for name in config["overrides"]:
         if name not in volumes:
             near = difflib.get_close_matches(name, list(volumes), 1, 0.5)

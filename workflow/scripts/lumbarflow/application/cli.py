@@ -125,6 +125,8 @@ def _segment_one(folder: Path, name: str, scan: Scan, models: Sequence[Model], o
 
     if _is_done(folder, lambda: {"software": software(), **segment.asked(scan, models, options)}):
         return "done before"
+    if dataset.is_of_another(folder, scan.image):
+        print(f"Scan {name}: the result in {folder} is of another file; it is replaced.")
     with files.replacing_folder(folder) as temporary:
         try:
             failed, reasons = segment.segment_into(temporary, name, scan, models, options, software())
@@ -135,11 +137,13 @@ def _segment_one(folder: Path, name: str, scan: Scan, models: Sequence[Model], o
 
 
 def _is_done(folder: Path, expected: Callable[[], Mapping[str, Any]]) -> bool:
-    """Whether a folder holds a finished result of the same scan, models, options and software."""
+    """Whether a folder holds a finished result of the same scan, models, options and software, and all its files."""
     try:
         report = files.read_json(folder / dataset.REPORT)
-        return isinstance(report, dict) and not report.get("failed") and expected().items() <= report.items()
-    except (OSError, ValueError):  # DataError too
+        if not isinstance(report, dict) or report.get("failed") or not expected().items() <= report.items():
+            return False
+        return all((folder / name).is_file() for name in report["files"])
+    except (OSError, ValueError, LookupError, TypeError):  # DataError too
         return False
 
 

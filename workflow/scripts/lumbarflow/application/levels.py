@@ -32,15 +32,17 @@ def names(rows: Iterable[Mapping[str, Any]], lowest: str) -> dict[int, str]:
     """
     if not lowest:
         return {}
-    start, found = LEVELS.index(lowest), {}
-    level = start
+    # an extra level is there only if it is named, and so the lowest
+    order = [each for each in LEVELS[LEVELS.index(lowest) :] if each == lowest or each != "L6"]
+    found: dict[int, str] = {}
+    level = 0
     for row in rows:
-        above = LEVELS[level] if level < len(LEVELS) else ""
+        above = order[level] if level < len(order) else ""
         if row["structure"] == "vertebra" and above:
             found[row["label"]] = above
             level += 1
         elif row["structure"] == "disc" and above:
-            found[row["label"]] = f"{above}-{LEVELS[level - 1] if level > start else _under(lowest)}"
+            found[row["label"]] = f"{above}-{order[level - 1] if level else _under(lowest)}"
     return found
 
 

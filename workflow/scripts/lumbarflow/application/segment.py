@@ -54,10 +54,15 @@ class Result:
 
 def segment(scan: Scan, models: Sequence[Model]) -> Result:
     """Segment and measure a scan. Raises DataError, with what is wrong with the scan: also for one that is not
-    sagittal."""
+    sagittal, or not MR."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):
         volume = volumes.read(scan.image, scan.override, scan.series)
+        if volume.modality not in (None, "", "MR"):
+            raise DataError(
+                f"{scan.image}: its DICOM header says that it is {volume.modality}; expected MR, which is all that the "
+                "networks have seen"
+            )
         if (plane := survey.plane(volume)) != "sagittal":
             raise DataError(
                 f"{scan.image}: its slices are {plane} ({volume.geometry}); expected sagittal ones, which are all that "
@@ -127,7 +132,8 @@ def segment_into(
 
 
 def write(folder: Path, name: str, scan: Scan, result: Result, options: Options, software: str) -> None:
-    """Write what belongs to a segmented scan into a folder; REPORT last of all, so that a folder with it is whole."""
+    """Write what belongs to a segmented scan into an empty folder; REPORT, which lists it, last of all, so that a
+    folder with it is whole."""
     ending = ".mha" if Path(scan.image).suffix.lower() in (".mha", ".mhd") else ".nii.gz"  # DICOM too
     grid = result.volume.geometry
     writing.write(folder / f"structures{ending}", result.labels, grid)
@@ -135,7 +141,7 @@ def write(folder: Path, name: str, scan: Scan, result: Result, options: Options,
     if options.entropy:
         writing.write(folder / f"entropy{ending}", result.found.entropy, grid)
     called = levels.names(result.rows, options.lowest)
-    if dataset.is_dicom(scan.image):
+    if result.volume.modality is not None:
         from ..data import dicom_seg  # imports DICOM readers
 
         kept = writing.stored(result.labels, grid)
@@ -165,6 +171,7 @@ def write(folder: Path, name: str, scan: Scan, result: Result, options: Options,
         **asked(scan, result.models, options),
         "flags": [{"kind": flag.kind, "reason": flag.reason} for flag in result.flags],
         **{"dice_between_networks": result.found.dice, "column": result.column},
+        "files": sorted(path.name for path in folder.iterdir()),
     }
     files.write_json(folder / dataset.REPORT, _plain(report))
 

@@ -54,8 +54,11 @@ def _card(row: Mapping[str, Any], folder: Path) -> str:
     name = html.escape(row["scan"])
     if row["failed"]:
         return f'<section><h2>{name}</h2><p class="look">Failed: {html.escape(row["failed"])}</p></section>'
-    picture = base64.b64encode((folder / "preview.png").read_bytes()).decode()
     counts = f"{row['vertebrae']} vertebrae, {row['discs']} discs"
+    if not (folder / "preview.png").is_file():
+        lost = f"preview.png is gone from {folder}; remove this folder, and the next call makes all of it again"
+        return f'<section><h2>{name}</h2><p>{counts}</p><p class="look">{html.escape(lost)}</p></section>'
+    picture = base64.b64encode((folder / "preview.png").read_bytes()).decode()
     alt = f"{name}: {counts}; sagittal and coronal section with outlines"
     shown = f'<img loading="lazy" alt="{alt}" src="data:image/png;base64,{picture}">'
     look = "".join(f"<li>{html.escape(reason)}</li>" for reason in row["flags"].split(" | ") if reason)

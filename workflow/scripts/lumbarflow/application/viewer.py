@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
+from ..data.labels import called, class_of
 from ..images import slices
-from ..measures.structures import called, class_of
 from ..report.figures import COLOURS
 
 TEMPLATE = Path(__file__).with_name("viewer.html")

@@ -70,11 +70,6 @@ def parts(path: str | Path) -> list[str]:
     return [str(path), *filter(os.path.isfile, voxels)]
 
 
-def is_dicom(path: str | Path) -> bool:
-    """Whether a volume is DICOM: a folder of slices, or a file of this ending."""
-    return os.path.isdir(path) or str(path).lower().endswith(".dcm")
-
-
 def size(paths: Iterable[str]) -> int:
     """Bytes of some files together."""
     return sum(os.path.getsize(path) for path in paths)
@@ -83,6 +78,17 @@ def size(paths: Iterable[str]) -> int:
 def digest(paths: Iterable[str]) -> str:
     """Hexadecimal SHA-256 of the digests of some files, in that order."""
     return files.sha256("".join(files.sha256(Path(path).read_bytes()) for path in paths).encode())
+
+
+def is_of_another(folder: Path, image: str) -> bool:
+    """Whether a folder holds a result of `segment` of another image: of another size, or else another digest."""
+    try:
+        earlier, held = files.read_json(folder / REPORT), parts(image)
+        if "bytes" not in earlier:  # it failed
+            return False
+        return bool(earlier["bytes"] != size(held) or earlier["sha256"] != digest(held))
+    except (OSError, ValueError):
+        return False  # no result yet, or no image: the phantom's are made by a rule
 
 
 def counts(name: str) -> bool:
@@ -117,6 +123,21 @@ def _entries(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}); check whose it is and its rights") from None
 
 
+def is_dicom(path: str | Path) -> bool:
+    """Whether a path is a folder, which holds slices, a .dcm, or a file without an ending that tells another format
+    which begins as DICOM does."""
+    name = str(path).lower()
+    if os.path.isdir(path) or name.endswith(".dcm"):
+        return True
+    if name.endswith((*EXTENSIONS, ".png")):
+        return False
+    try:
+        with open(path, "rb") as opened:
+            return opened.read(132)[128:] == b"DICM"
+    except OSError:
+        return False  # who reads it says why
+
+
 def stem(path: Path) -> str:
     """Volume name of a file, or of a folder of DICOM slices. Raises DataError for what cannot be a volume."""
     if path.is_symlink() and not path.exists():
@@ -126,6 +147,8 @@ def stem(path: Path) -> str:
     if path.is_dir():
         return path.name
     ending = next((e for e in sorted(EXTENSIONS, key=len, reverse=True) if path.name.lower().endswith(e)), None)
+    if ending is None and is_dicom(path):
+        return path.name  # its last part may be a number: 1.2.840
     if ending is None:
         raise DataError(
             f"{path}: expected a volume ({', '.join(EXTENSIONS)}, or a folder of DICOM slices); "
@@ -274,11 +297,11 @@ def duplicates(digests: Mapping[str, Hashable]) -> list[list[str]]:
     return [names for names in same.values() if len(names) > 1]
 
 
-def check_times(volumes: Mapping[str, Source]) -> None:
-    """Raise DataError for a file whose time lies in the future: Snakemake would take all that is made of it for older,
-    and remove it."""
+def check_times(paths: Iterable[str]) -> None:
+    """Raise DataError for a file, or one of a stored volume, whose time lies in the future: Snakemake would take all
+    that is made of it for older, and remove it."""
     now = time.time()
-    for path in (path for each in volumes.values() for whole in (each.image, each.mask) for path in parts(whole)):
+    for path in (path for whole in paths for path in parts(whole)):
         ahead = os.stat(path).st_mtime - now
         if ahead > AHEAD:
             raise DataError(

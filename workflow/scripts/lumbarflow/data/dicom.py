@@ -108,12 +108,13 @@ def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
     a place are passed over.
 
     Single slices of one patient and study that each have a series of their own are one series. strict: raise DataError,
-    naming the file, for damaged headers and slices without a place; else the log says it, and who reads such a series
-    is told then.
+    naming the file, for damaged headers, also of a slice that is cut short within its header where others of its series
+    are whole, and for slices without a place; else the log says it, and who reads such a series is told then.
     """
     log = logging.getLogger(__name__)
     found: dict[tuple[str, ...], Series] = {}
     astray: dict[tuple[str, ...], str] = {}  # of a series, a file that does not say where its slices lie
+    cut: dict[str, list[str]] = {}  # of a series, its pictures of which not even a size is known
     for file in map(str, files):
         try:
             header = _header(file)
@@ -122,6 +123,8 @@ def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
                 raise
             log.warning("%s", error)
             continue
+        if header is not None and "Rows" not in header and _is_picture(header):
+            cut.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(file)
         if header is None or "Rows" not in header:
             continue
         if f"{header.get('SOPClassUID', '')}.".startswith(SCREENSHOT) and not _has_place(header):
@@ -147,6 +150,11 @@ def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
         log.warning("%s: left out%s: no header says where a slice lies", file, ", its series" if whole else "")
         if whole:
             del found[key]
+    for uid, names in cut.items():
+        lost = f"{names[0]}: ends within its DICOM header (files of its series that do: {len(names)})"
+        if strict and found and uid in ("", *(series.uid for series in found.values())):  # without one it may be of any
+            raise DataError(f"{lost}, and without them the scan would be shorter; copy them anew")
+        log.warning("%s; left out", lost)
     each = list(found.values())
     single = all(len(series.files) == len(series.frames) == 1 for series in each)
     alike = {(one.patient, one.study, one.space, one.size, one.number, one.name) for one in each}
@@ -157,6 +165,12 @@ def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
             each[0].files += other.files
         return each[:1]
     return each
+
+
+def _is_picture(header: Any) -> bool:
+    """Whether a header is of a kind of object that has pixels."""
+    kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or ""
+    return "Image Storage" in pydicom.uid.UID(kind).name
 
 
 def _has_place(header: Any) -> bool:
@@ -265,7 +279,7 @@ def read(path: str | Path, wanted: str = "") -> Stored:
     frames = _stacked(path, series.frames)
     told = len(frames) > 1 or frames[0].thickness > 0
     untold = {} if told else {"spacing": "it is a single slice whose header does not say how thick it is"}
-    return Stored(_pixels(path, frames, series.size), _geometry(frames, series.size), untold)
+    return Stored(_pixels(path, frames, series.size), _geometry(frames, series.size), untold, series.modality)
 
 
 def _files(path: str | Path) -> list[str]:
@@ -384,4 +398,5 @@ def _read_segmentation(path: str | Path, files: Sequence[str]) -> Stored:
     columns = affine[:3, 2::-1]  # a step of a column, a row, a slice
     spacing = np.linalg.norm(columns, axis=0)
     places = (spacing, affine[:3, 3], (columns / spacing).ravel())
-    return Stored(array, Geometry(array.shape[::-1], *(tuple(map(float, each)) for each in places)))
+    grid = Geometry(array.shape[::-1], *(tuple(map(float, each)) for each in places))
+    return Stored(array, grid, modality="SEG")

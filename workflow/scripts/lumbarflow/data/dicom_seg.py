@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..files import replacing, sha256
 from . import dicom
+from .labels import called, class_of
 
 ONE = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")  # what all slices must share
 # what may tell who the patient is: all of the patient's group, and all that is copied from the source but codes,
@@ -25,8 +27,11 @@ EMPTY = (  # must be there
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"),
     *("ReferringPhysicianName", "PositionReferenceIndicator"),
 )
-DATES = {"ContentDate": "StudyDate", "ContentTime": "StudyTime", "SeriesDate": "StudyDate", "SeriesTime": "StudyTime"}
-DATES |= {"InstanceCreationDate": "StudyDate", "InstanceCreationTime": "StudyTime"}
+# what tells a date and a time, the first that does; without one, a day and an hour on which nobody was scanned
+TOLD_BY = ("Study", "Series", "Acquisition", "Content")
+UNTOLD = {"Date": "19000101", "Time": "000000"}
+COMMIT = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")  # 40 digits, of which 12 are enough
+LONGEST = 64  # letters of a version, by DICOM
 
 
 @dicom.quiet()
@@ -42,9 +47,9 @@ def write(
     """Write labels as a DICOM-SEG (a label map); returns whether it was done.
 
     labels: [slices, rows, columns] SPIDER's, 1 to 225; image: folder or file of the DICOM series `series` that
-    they are of; names: {label: what it is}; anonymous: leave out who the patient is. The same labels give the same
-    bytes: UIDs are made of the content, dates are the study's. It is not done, and the log says why, for slices of
-    several series, which no segmentation can refer to, for no labels, and for headers that highdicom refuses.
+    they are of; names: {label: what it is}, of some or all; anonymous: leave out who the patient is. The same labels
+    give the same bytes: UIDs are made of the content, dates are the study's. It is not done, and the log says why, for
+    slices of several series, which no segmentation can refer to, for no labels, and for headers that highdicom refuses.
     """
     frames = dicom.ordered(image, series)
     sources = [pydicom.dcmread(file, force=True) for file in dict.fromkeys(frame.file for frame in frames)]
@@ -53,6 +58,8 @@ def write(
         return False
     step = _step(frames)
     for source in sources:
+        for date in ("StudyDate", "StudyTime"):  # some programs take them out, where DICOM has them empty
+            source.setdefault(date, "")
         if "PerFrameFunctionalGroupsSequence" not in source and not source.get("SliceThickness"):
             source.SliceThickness = f"{step:.10g}"  # some scanners leave it out; highdicom needs it
     if len(sources) == 1:  # frames of one file, in the order in which it holds them
@@ -84,15 +91,15 @@ def _make(
     """A highdicom segmentation of these labels. Arguments as in `write`; content: what UIDs are made of."""
     import highdicom  # seconds; only where it is needed
 
-    code = highdicom.sr.CodedConcept
+    code, version = highdicom.sr.CodedConcept, COMMIT.sub(r"\1", software)[:LONGEST]
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        "lumbarflow", code("123110", "DCM", "Artificial Intelligence"), software
+        "lumbarflow", code("123110", "DCM", "Artificial Intelligence"), version
     )
     kinds = {number: code(*_kind(number)) for number in np.unique(labels[labels > 0]).tolist()}
     described = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
-            segment_label=names.get(number, kind.meaning),
+            segment_label=names.get(number) or called(number).capitalize(),
             segmented_property_category=code("91723000", "SCT", "Anatomical Structure"),
             segmented_property_type=kind,
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -111,7 +118,7 @@ def _make(
         instance_number=1,
         manufacturer="lumbarflow",
         manufacturer_model_name="lumbarflow",
-        software_versions=software[:64],
+        software_versions=version,
         device_serial_number="none",
         series_description="Lumbar structures",
     )
@@ -120,8 +127,13 @@ def _make(
 def _settle(made: Any, source: Any, step: float, content: str, anonymous: bool) -> None:
     """Set what highdicom takes from the clock, from chance, or from a header that may lie."""
     made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = f"{step:.10g}"
-    for name, of in DATES.items():
-        setattr(made, name, source.get(of, "") or "")
+    for part, untold in UNTOLD.items():
+        told = next((value for kind in TOLD_BY if (value := source.get(f"{kind}{part}"))), None)
+        setattr(made, f"Content{part}", told or untold)  # must be there
+        for kind in ("Series", "InstanceCreation"):
+            made.pop(f"{kind}{part}", None)
+            if told:
+                setattr(made, f"{kind}{part}", told)
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = _uid(content, "dimensions")
     for item in made.get("ContributingEquipmentSequence", ()):
@@ -155,6 +167,8 @@ def _uid(content: str, what: str) -> str:
 
 def _kind(number: int) -> tuple[str, str, str]:
     """SNOMED CT's code of a label."""
-    if number == 100:
-        return "61853006", "SCT", "Vertebral canal"
-    return ("360499006", "SCT", "Intervertebral disc") if number > 200 else ("51282000", "SCT", "Vertebra")
+    return {
+        "vertebrae": ("51282000", "SCT", "Vertebra"),
+        "spinal_canal": ("61853006", "SCT", "Vertebral canal"),
+        "ivd": ("360499006", "SCT", "Intervertebral disc"),
+    }[class_of(number)]

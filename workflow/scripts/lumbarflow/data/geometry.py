@@ -83,7 +83,7 @@ class Geometry:
             apart = ", ".join(f"{each:.3g}" for each in angles)
             raise DataError(
                 f"{path}: its axes are {apart} degrees apart (gantry tilt, or a sheared header); expected right "
-                "angles: resample it, or tell what is right under `overrides`"
+                "angles: resample it, or, in a dataset, tell what is right under `overrides`"
             )
         off = np.abs(cosines.T @ cosines - np.eye(3)).max()
         if not (
@@ -94,8 +94,8 @@ class Geometry:
         ):
             raise DataError(
                 f"{path}: its header places it at {self}; expected spacings above 0 and up to {LONGEST} mm, an origin "
-                f"within {FARTHEST} mm, and directions at right angles; repair the header, or tell what is right "
-                "under `overrides`"
+                f"within {FARTHEST} mm, and directions at right angles; repair the header, or, in a dataset, "
+                "tell what is right under `overrides`"
             )
         if off <= EXACT:
             return self

@@ -21,11 +21,13 @@ LIMIT = 1 << 30  # bytes of voxels: ten times the largest volume of SPIDER
 @dataclass(frozen=True)
 class Stored:
     """A volume as a file holds it. array: voxels [z, y, x], the geometry's axes in reverse; geometry: as the header
-    says, with any numbers where it says none; untold: {key of `overrides`: what is wrong} of those."""
+    says, with any numbers where it says none; untold: {key of `overrides`: what is wrong} of those; modality: of DICOM
+    (MR, CT, ...; empty if it does not say), else None."""
 
     array: NDArray[Any]
     geometry: Geometry
     untold: Mapping[str, str] = field(default_factory=dict)
+    modality: str | None = None
 
 
 def check_size(path: str | Path, size: Sequence[int], voxel: int) -> int:
@@ -45,7 +47,7 @@ def check_surplus(path: str | Path, surplus: int, allowed: bool) -> None:
     if surplus and not allowed:
         raise DataError(
             f"{path}: holds {surplus} bytes more than its header claims, so its voxels may begin elsewhere; store it "
-            "anew, or, if the picture is right, add `surplus: true` under `overrides`"
+            "anew, or, in a dataset, if the picture is right, add `surplus: true` under `overrides`"
         )
 
 

@@ -40,6 +40,17 @@ def lut(label_volume: ArrayLike) -> NDArray[np.uint8]:
     return classes
 
 
+def class_of(number: int) -> str:
+    """The class of a SPIDER label above 0."""
+    return "spinal_canal" if number == 100 else "ivd" if number > 200 else "vertebrae"
+
+
+def called(number: int) -> str:
+    """What a person reads for a SPIDER label above 0: vertebra 3, disc 203, spinal canal."""
+    kind = class_of(number)
+    return {"vertebrae": f"vertebra {number}", "ivd": f"disc {number}"}.get(kind, "spinal canal")
+
+
 def hidden(label_volume: NDArray[np.integer], vertebrae: Collection[int] = LABELS["vertebrae"]) -> list[int]:
     """Labels of vertebrae that a viewer shows as black: a grey of 10 or less where the highest label is white.
 

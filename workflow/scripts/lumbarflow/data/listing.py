@@ -155,9 +155,9 @@ def _participants(path: Path) -> dict[str, Row]:
 
 
 @dicom.quiet()
-def list_dicom(root: Path, below: Iterable[tuple[Path, Sequence[str]]] | None = None) -> list[Row]:
-    """Rows for each series of more than one slice below a folder, localisers apart; a segmentation is the mask of the
-    series it refers to. Patients are numbered; what their headers call them goes nowhere.
+def list_dicom(root: Path, below: Iterable[tuple[Path, Sequence[str]]] | None = None, least: int = 2) -> list[Row]:
+    """Rows for each series of at least so many slices below a folder, localisers apart; a segmentation is the mask of
+    the series it refers to. Patients are numbered; what their headers call them goes nowhere.
 
     below: the folders that are searched, with the names in each; all, if not given.
     """
@@ -174,7 +174,7 @@ def list_dicom(root: Path, below: Iterable[tuple[Path, Sequence[str]]] | None = 
                     f"{lies}: slices of a DICOM series of which others lie in {other}; put all of them into one "
                     "folder if they are of one patient, or take out those that are there twice"
                 )
-            if len(series.frames) == 1:
+            if len(series.frames) < least:
                 continue
             nameless += not series.patient
             who = patients.setdefault(series.patient, f"P{len(patients) + 1:03d}")

@@ -125,7 +125,7 @@ def spacing_of(text: str, where: str) -> tuple[float, ...]:
 
 def _below(root: Path, spacing: Sequence[float], known: Collection[str]) -> Iterator[tuple[str, Scan]]:
     """The volumes, and the series of DICOM slices, below a folder."""
-    endings = (*FILES, PICTURE) if spacing else FILES
+    others, endings = False, (*FILES, PICTURE) if spacing else FILES
     dicom: dict[Path, list[str]] = {}  # of each folder the files that may be
     unread: list[Path] = []
     for folder, below, files in walk(root):
@@ -134,6 +134,7 @@ def _below(root: Path, spacing: Sequence[float], known: Collection[str]) -> Iter
         for name in files:
             file = folder / name
             if name.lower().endswith(endings):
+                others = True
                 yield _name(file, root), _scan(file, spacing, known)
             elif name.lower().endswith(UNREAD):
                 unread.append(file)
@@ -145,7 +146,10 @@ def _below(root: Path, spacing: Sequence[float], known: Collection[str]) -> Iter
     if dicom:
         from .listing import list_dicom  # imports DICOM readers
 
-        for row in list_dicom(root, dicom.items()):
+        rows = list_dicom(root, dicom.items())
+        if not (rows or others) and len(lone := list_dicom(root, dicom.items(), 1)) == 1:
+            rows = lone  # a single slice beside scans is a derived picture, but by itself it is what is wanted
+        for row in rows:
             yield row["volume"], Scan(row["image"], row["series"])
 
 

@@ -30,7 +30,7 @@ FIDELITY = (
     *(f"{kind}_{name}" for kind in ("exact", "repaired", "both") for name in FOREGROUND),
 )
 SHIFTS = 6.0, 12.0  # mm: half and all of the way from a vertebra to its disc
-COARSER = 1.1  # how much coarser another axis must be, for slices not to be sagittal
+COARSER = 1.1  # how much coarser another axis must be, for slices not to be sagittal; less is the same
 BETWEEN = 1.5  # but not in a stack that is flat from left to right, up to this
 FLATTER = 2  # or, in voxels with equal edges, how much shorter than from left to right the stack
 
@@ -66,6 +66,8 @@ def describe(
 def remarks(image: "Volume", classes: NDArray[np.uint8] | None) -> list[str]:
     """What is odd about a volume, in words. classes: its class mask, or None where there is none on its grid."""
     said = []
+    if image.modality not in (None, "", "MR"):
+        said.append(f"{image.modality}, not MR")
     if (seen := plane(image)) != "sagittal":
         said.append(f"{seen}, not sagittal")
     low, high = np.percentile(image.array, [1, 99])
@@ -78,9 +80,15 @@ def remarks(image: "Volume", classes: NDArray[np.uint8] | None) -> list[str]:
 
 
 def plane(image: "Volume") -> str:
-    """How slices were taken: along the coarsest axis, or, if there is none, the one that is much the shortest."""
+    """How slices were taken: as DICOM stores them, if sagittal; else along the coarsest axis, or, if there is none, the
+    one that is much the shortest. In a stack that is shortest from left to right, planes of square pixels are slices,
+    however close they lie."""
     sides, extent = np.array(image.spacing), np.array(image.spacing) * image.array.shape
     names = ("sagittal", "axial", "coronal")
+    if image.modality is not None and image.geometry.axes()[0][0] == 2:
+        return names[0]  # in DICOM, what follows each other along the last axis are the slices
+    if extent[0] < extent[1:].min() and sides[1:].max() <= COARSER * sides[1:].min():
+        return names[0]
     if extent[0] * FLATTER <= extent[1:].min() and sides.max() < BETWEEN * sides[0]:
         return names[0]  # a stack of thin slices
     if sides.max() > COARSER * sides[0]:

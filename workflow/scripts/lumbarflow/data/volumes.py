@@ -24,16 +24,18 @@ from .headers import Stored
 @dataclass(frozen=True)
 class Volume:
     """A volume in canonical orientation: array [slices, rows, columns], spacing in mm of those axes,
-    and the geometry of the stored file, which writing.write needs to restore the stored grid."""
+    the geometry of the stored file, which writing.write needs to restore the stored grid, and of DICOM
+    the modality (empty if it does not say), else None."""
 
     array: NDArray[Any]
     spacing: tuple[float, ...]
     geometry: Geometry
+    modality: str | None = None
 
 
 def read(path: str | Path, override: Mapping[str, Any] | None = None, series: str = "") -> Volume:
-    """Read a volume (.mha, .mhd, .nii, .nii.gz, .dcm, a folder of DICOM slices, or, with its spacing under `override`,
-    a .png of one slice) in canonical orientation.
+    """Read a volume (.mha, .mhd, .nii, .nii.gz, DICOM of any name, a folder of DICOM slices, or, with its spacing under
+    `override`, a .png of one slice) in canonical orientation.
 
     override: values that replace those of the header, see Geometry.corrected, and `surplus`: allow bytes behind the
     voxels; series: which of several DICOM series. Returns a Volume; its array keeps the stored dtype. Raises DataError,
@@ -45,20 +47,20 @@ def read(path: str | Path, override: Mapping[str, Any] | None = None, series: st
     untold = {key: what for key, what in stored.untold.items() if key not in changes}
     if untold:
         raise DataError(
-            f"{path}: {'; '.join(untold.values())}; tell what is right under `overrides` ({', '.join(untold)}), or "
-            "store it anew"
+            f"{path}: {'; '.join(untold.values())}; store it anew, or, in a dataset, tell what is right under "
+            f"`overrides` ({', '.join(untold)})"
         )
     bad = 0 if stored.array.dtype.kind in "iu" else np.count_nonzero(~np.isfinite(stored.array))
     if bad:
         raise DataError(f"{path}: holds {bad} voxels that are NaN or infinite; repair or remove it")
-    return canonical(stored.array, stored.geometry.corrected(**changes).checked(path))
+    return canonical(stored.array, stored.geometry.corrected(**changes).checked(path), stored.modality)
 
 
-def canonical(array: NDArray[Any], geometry: Geometry) -> Volume:
+def canonical(array: NDArray[Any], geometry: Geometry, modality: str | None = None) -> Volume:
     """The volume of voxels [z, y, x], the geometry's axes in reverse: what writing.stored undoes."""
     array = array.transpose([2 - axis for axis, _ in geometry.axes()])
     array = np.flip(array, tuple(axis for axis, (_, flipped) in enumerate(geometry.axes()) if flipped))
-    return Volume(array, geometry.canonical_spacing(), geometry)
+    return Volume(array, geometry.canonical_spacing(), geometry, modality)
 
 
 def _stored(path: str | Path, surplus: bool, series: str) -> Stored:

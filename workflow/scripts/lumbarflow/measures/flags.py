@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .structures import CANAL_LABEL, FIRST_DISC, called
+from ..data.labels import called
+from .structures import CANAL_LABEL, FIRST_DISC
 
 FEWEST = 4  # levels that a lumbar scan shows at least
 JUMP = 1.6  # of the median distance between neighbouring discs

@@ -69,17 +69,6 @@ def label(classes: ArrayLike, spacing: Sequence[float]) -> NDArray[np.uint8]:
     return result
 
 
-def class_of(number: int) -> str:
-    """The class of a SPIDER label above 0."""
-    return CLASSES[CANAL if number == CANAL_LABEL else DISCS if number >= FIRST_DISC else VERTEBRAE]
-
-
-def called(number: int) -> str:
-    """What a person reads for a SPIDER label above 0: vertebra 3, disc 203, spinal canal."""
-    kind = class_of(number)
-    return {"vertebrae": f"vertebra {number}", "ivd": f"disc {number}"}.get(kind, "spinal canal")
-
-
 def describe(labels: NDArray[np.integer], spacing: Sequence[float]) -> list[dict[str, float]]:
     """Number, voxels and mm3 of each label of a volume [slices, H, W], a row of DESCRIPTION each."""
     numbers, counts = np.unique(labels[labels > 0], return_counts=True)

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..data.labels import class_of
 from ..images import slices
-from ..measures.structures import CANAL_LABEL, FIRST_DISC, class_of
+from ..measures.structures import CANAL_LABEL, FIRST_DISC
 from .figures import COLOURS
 
 MARGIN = 25.0  # mm of the picture around the structures
