@@ -504,6 +504,14 @@ def test_dicom_slices_lie_where_the_grid_says(image, tmp_path):
         volumes.read(tmp_path / "uneven")
 
 
+def test_dicom_slices_of_another_sign_are_no_stack(image, tmp_path):
+    """Read as the first, a 60000 among them would be -5536."""
+    files = write_dicom(image, tmp_path / "mixed")
+    change_dicom(files[:1], lambda k: {"PixelRepresentation": 1 - pydicom.dcmread(files[0]).PixelRepresentation})
+    with pytest.raises(DataError, match="the DICOM slices differ in .* sign of their values"):
+        volumes.read(tmp_path / "mixed")
+
+
 def test_an_empty_slope_is_none(image, tmp_path):
     change_dicom(write_dicom(image, tmp_path / "a"), lambda k: {"RescaleSlope": None, "RescaleIntercept": None})
     np.testing.assert_array_equal(volumes.read(tmp_path / "a").array, CANONICAL)

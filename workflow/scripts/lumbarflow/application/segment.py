@@ -61,7 +61,7 @@ def segment(scan: Scan, models: Sequence[Model]) -> Result:
         if volume.modality not in (None, "", "MR"):
             raise DataError(
                 f"{scan.image}: its DICOM header says that it is {volume.modality}; expected MR, which is all that the "
-                "networks have seen"
+                "networks have seen; if it is MR, store it anew as NIfTI"
             )
         if (plane := survey.plane(volume)) != "sagittal":
             raise DataError(

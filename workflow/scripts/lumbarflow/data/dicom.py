@@ -31,7 +31,7 @@ TAGS = [
     *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType", "Rows", "Columns"),
     *("NumberOfFrames", "SamplesPerPixel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "SOPClassUID"),
-    *("RescaleSlope", "RescaleIntercept", "SpacingBetweenSlices", "SliceThickness"),
+    *("RescaleSlope", "RescaleIntercept", "PixelRepresentation", "SpacingBetweenSlices", "SliceThickness"),
     *("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"),
 ]
 # where enhanced files keep what others keep on top
@@ -62,8 +62,8 @@ def quiet() -> Iterator[None]:
 @dataclass(frozen=True)
 class Frame:
     """One slice: its file and place in it, position (mm) of its first pixel, directions of its rows and columns [6],
-    mm from row to row and from column to column, slope and intercept of its values, and mm from slice to slice as it
-    says, or 0; slices that lie beside others are where their positions say."""
+    mm from row to row and from column to column, slope and intercept of its values, whether they have a sign, and mm
+    from slice to slice as it says, or 0; slices that lie beside others are where their positions say."""
 
     file: str
     number: int
@@ -71,6 +71,7 @@ class Frame:
     turn: tuple[float, ...]
     spacing: tuple[float, ...]
     scale: tuple[float, float]
+    signed: bool
     thickness: float
 
 
@@ -230,7 +231,8 @@ def _frames(file: str, header: Any) -> list[Frame]:
         if (len(position), len(turn), len(spacing)) != (3, 6, 2):
             raise ValueError("wrong number of values")
         thick = value("SpacingBetweenSlices", number) or value("SliceThickness", number)
-        frames.append(Frame(file, number, position, turn, spacing, scale, _length(thick)))
+        signed = bool(header.get("PixelRepresentation"))
+        frames.append(Frame(file, number, position, turn, spacing, scale, signed, _length(thick)))
     return frames
 
 
@@ -304,8 +306,8 @@ def _stacked(path: str | Path, frames: Sequence[Frame]) -> list[Frame]:
             f"{path}: the DICOM slices are turned against each other by up to {fan:.3g} degrees; expected parallel "
             "ones: these are several stacks or a fan, so give each stack a folder of its own"
         )
-    if len({frame.spacing for frame in frames}) > 1 or len({frame.scale for frame in frames}) > 1:
-        raise DataError(f"{path}: the DICOM slices differ in their spacing or in the scale of their values")
+    if len({frame.spacing for frame in frames}) > 1 or len({(frame.scale, frame.signed) for frame in frames}) > 1:
+        raise DataError(f"{path}: the DICOM slices differ in their spacing, or in the scale or sign of their values")
     stack = sorted(frames, key=lambda frame: float(np.dot(frame.position, normal)))
     if len(stack) == 1:
         return stack
