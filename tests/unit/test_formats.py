@@ -508,7 +508,7 @@ def test_dicom_slices_of_another_sign_are_no_stack(image, tmp_path):
     """Read as the first, a 60000 among them would be -5536."""
     files = write_dicom(image, tmp_path / "mixed")
     change_dicom(files[:1], lambda k: {"PixelRepresentation": 1 - pydicom.dcmread(files[0]).PixelRepresentation})
-    with pytest.raises(DataError, match="the DICOM slices differ in .* sign of their values"):
+    with pytest.raises(DataError, match=r"the DICOM slices differ in .* sign of their values"):
         volumes.read(tmp_path / "mixed")
 
 
