@@ -140,7 +140,7 @@ GOOD = "a,1,t1,images/2_t1.mha,masks/2_t1.mha,"
         ([GOOD, "b,2,T1,images/10_t1.mha,masks/10_t1.mha,"], r"'t1' \(volume a\) and 'T1' \(volume b\) differ only"),
         (
             [GOOD, "A,2,t1,images/10_t1.mha,masks/10_t1.mha,"],
-            r"the volumes 'a' .* and 'A' .* differ only in case; rename",
+            r"the volumes 'a' .* and 'A' .* differ only in case; use one name",
         ),
         ([GOOD, "b,2,t2,images/10_t1.mha,masks/2_t1.mha,"], "line 3: .*masks/2_t1.mha is listed before, in line 2"),
         (["a,1,t1,images/2_t1.mha,masks/2_t1.mha,test"], "subset is 'test'; expected training or validation"),

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from lumbarflow import DataError
-from lumbarflow.data import dicom, masks, volumes, writing
+from lumbarflow.data import dicom, listing, masks, volumes, writing
 
 # voxel indices grow to the Left, Posterior and Superior, 4 x 0.5 x 0.75 mm; NIfTI's space has x and y the other way
 AFFINE = np.diag([-4.0, -0.5, 0.75, 1.0])
@@ -427,8 +427,11 @@ def test_a_dicom_slice_that_is_cut_within_its_header(image, tmp_path, caplog):
     (tmp_path / "cut").mkdir()
     for name in "ab":
         (tmp_path / "cut" / name).write_bytes(whole[: whole.index(b"\x28\x00\x10\x00")])
-    assert dicom.index([tmp_path / "cut/a", tmp_path / "cut/b"]) == []
-    assert "cut/a: ends within its DICOM header (files of its series that do: 2); left out" in caplog.text
+    with pytest.raises(DataError, match=r"cut/a: ends within its DICOM header \(files of its series that do: 2\)"):
+        dicom.index([tmp_path / "cut/a", tmp_path / "cut/b"])
+    (tmp_path / "cut/a").write_bytes(whole[:140])  # before anything says what it is
+    with pytest.raises(DataError, match=r"cut/a: ends within its DICOM header"):
+        dicom.choose("scan", dicom.index([tmp_path / "cut/a", *files]))
     caplog.clear()
     header = pydicom.dcmread(files[0])  # what has no pixels is no picture that lost them
     header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.11.1"
@@ -439,6 +442,20 @@ def test_a_dicom_slice_that_is_cut_within_its_header(image, tmp_path, caplog):
     assert not caplog.text
 
 
+def test_a_damaged_slice_costs_its_own_series_alone(image, tmp_path, caplog):
+    """In a folder that holds a study, as discs do."""
+    for number in "12":
+        files = write_dicom(image, tmp_path / "study", number)
+        change_dicom(files, lambda k, number=number: {"SeriesNumber": number, "SeriesInstanceUID": f"1.2.{number}"})
+    whole = files[2].read_bytes()
+    files[2].write_bytes(whole[: whole.index(b"\x28\x00\x10\x00")])
+    np.testing.assert_array_equal(volumes.read(tmp_path / "study", series="1").array, CANONICAL)
+    with pytest.raises(DataError, match=f"{files[2].name}: ends within its DICOM header"):
+        volumes.read(tmp_path / "study", series="2")
+    assert [row["series"] for row in listing.list_dicom(tmp_path)] == ["1", "2"]
+    assert f"{files[2].name}: ends within" in caplog.text
+
+
 def test_dicom_slices_with_a_series_each(image, tmp_path, caplog):
     """Of one patient, study and space of coordinates alone; what tells them apart is shown nowhere."""
     caplog.set_level("INFO")
@@ -446,6 +463,10 @@ def test_dicom_slices_with_a_series_each(image, tmp_path, caplog):
     change_dicom(files, lambda k: {"SeriesInstanceUID": f"1.2.3.{k + 1}", "StudyInstanceUID": "1.2"})
     np.testing.assert_array_equal(volumes.read(tmp_path / "series").array, CANONICAL)
     assert "6 slices, each of a series of its own, taken for one series" in caplog.text
+    # as ITK writes slices that are given no UIDs
+    change_dicom(files, lambda k: dict.fromkeys(("StudyInstanceUID", "FrameOfReferenceUID"), f"1.2.4.{k + 1}"))
+    np.testing.assert_array_equal(volumes.read(tmp_path / "series").array, CANONICAL)
+    change_dicom(files, lambda k: dict.fromkeys(("StudyInstanceUID", "FrameOfReferenceUID"), "1.2"))
     for changed in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
         change_dicom(files[:3], lambda k, changed=changed: {changed: "12.34"})
         with pytest.raises(DataError, match="expected one DICOM series, found 6") as refused:

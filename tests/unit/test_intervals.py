@@ -70,7 +70,7 @@ def test_patients_without_the_class_do_not_count():
 
 def test_equal_patients():
     assert interval([0.9] * 8) == pytest.approx((0.9, 0.9))
-    assert interval([0.0] * 8, "difference") == (0, 0)
+    assert (interval([0.0] * 8, "difference"), interval([1.0] * 8, "length")) == ((0, 0), (1, 1))
     assert np.isnan([interval([0.0] * 8), interval([1.0] * 8), interval([0.0] * 8, "length")]).all()
 
 

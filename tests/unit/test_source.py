@@ -87,6 +87,10 @@ def test_a_module_of_ones_own_is_found_without_being_imported(tmp_path, monkeypa
     assert "mine_own" not in sys.modules
     with pytest.raises(DataError, match=r"^config: there is no module 'mine_own\.absent'; expected a Python file"):
         source.find("mine_own.absent")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/lent.py").write_text("")
+    (tmp_path / "lent.py").symlink_to("elsewhere/lent.py")
+    assert source.find("lent") == (tmp_path / "elsewhere/lent.py", tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,7 @@ class Plan:
                 stored["image"]["series"] = each.series
             if self.scheme:
                 stored["mask"]["scheme"] = self.scheme
-            if override or dataset.is_dicom(each.mask):
+            if set(override or ()) - {"surplus"} or dataset.is_dicom(each.mask):
                 stored["mask"]["image"] = stored["image"]
             read = {"image": [each.image], "mask": [each.mask, *([each.image] if "image" in stored["mask"] else [])]}
             found[name] = {

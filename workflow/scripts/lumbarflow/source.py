@@ -128,13 +128,12 @@ def find(module: str, key: str = "config") -> tuple[Path, Path]:
             f"{key}: there is no module {module!r}; expected a Python file in the working folder, on PYTHONPATH or "
             "installed"
         )
-    file = Path(origin).resolve()
-    root = file.parents[module.count(".") + (file.name == "__init__.py")]
+    file, depth = Path(origin), module.count(".") + (Path(origin).name == "__init__.py")
     is_here = (here / f"{top}.py").is_file() or (here / top / "__init__.py").is_file()
-    if top in sys.builtin_module_names or (is_here and root != here.resolve()):
+    if top in sys.builtin_module_names or (is_here and not file.parents[depth].samefile(here)):
         other = "Python's own" if top in sys.builtin_module_names else str(file)
         raise DataError(f"{key}: a job would not find the working folder's {top}, but {other}; give yours another name")
-    return file, root
+    return file.resolve(), file.resolve().parents[depth]
 
 
 def check_function(name: str, options: Iterable[str], key: str) -> None:

@@ -22,8 +22,7 @@ class nnUNetTrainerLumbarflow(nnUNetTrainer):
     def save_checkpoint(self, filename):
         """As nnU-Net's, but a kill leaves the checkpoint before, not half of one."""
         super().save_checkpoint(f"{filename}.part")
-        if os.path.exists(f"{filename}.part"):  # one of several processes writes
-            os.replace(f"{filename}.part", filename)
+        os.replace(f"{filename}.part", filename)
 
     def perform_actual_validation(self, save_probabilities=False):
         """Nothing: volumes that were not in training are predicted and scored as those of every experiment are."""

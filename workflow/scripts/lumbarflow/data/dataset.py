@@ -12,7 +12,8 @@ from .. import DataError, files
 from . import tables
 
 EXTENSIONS = (".mha", ".mhd", ".nii", ".nii.gz", ".dcm")
-# part of result paths, and a column of tables; `all`: every sequence together
+RESERVED = "`all`, `paper` or `property`"  # every sequence together; columns of tables
+# part of result paths, and a column of tables
 SEQUENCE = re.compile(r"(?!(?:all|paper|property)$)[A-Za-z0-9][A-Za-z0-9_-]*")
 SUBSETS = ("training", "validation")
 SHEET = ("volume", "patient", "sequence", "image", "mask", "subset", "series")
@@ -24,6 +25,7 @@ PATIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SIDECARS = (".raw", ".zraw")  # the voxels of an .mhd header
 AHEAD = 60  # seconds by which clocks of machines may differ
 REPORT = "segmentation.json"  # in the folder of each scan that `segment` was given
+FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")  # with one of which DICOM begins that has no preamble
 LITTER = ("Thumbs.db", "desktop.ini")  # and hidden files, `@eaDir` of network drives, and the .json beside an image
 
 
@@ -47,8 +49,8 @@ def parse_name(name: str) -> tuple[str, str]:
     if not match:
         raise DataError(
             f"{name!r} is not a volume name; expected PATIENT_SEQUENCE such as 12_t2_SPACE: letters, digits and `-` "
-            "for the patient, letters, digits, `_` and `-` for the sequence, which is not `all`; rename or remove the "
-            "file, or list the volumes in a sample sheet (config key `sheet`)"
+            f"for the patient, letters, digits, `_` and `-` for the sequence, which is not {RESERVED}; rename or "
+            "remove the file, or list the volumes in a sample sheet (config key `sheet`)"
         )
     return match["patient"], match["sequence"]
 
@@ -125,7 +127,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def is_dicom(path: str | Path) -> bool:
     """Whether a path is a folder, which holds slices, a .dcm, or a file without an ending that tells another format
-    which begins as DICOM does."""
+    which begins as DICOM does, with its mark or without."""
     name = str(path).lower()
     if os.path.isdir(path) or name.endswith(".dcm"):
         return True
@@ -133,7 +135,8 @@ def is_dicom(path: str | Path) -> bool:
         return False
     try:
         with open(path, "rb") as opened:
-            return opened.read(132)[128:] == b"DICM"
+            start = opened.read(132)
+        return start[128:] == b"DICM" or start[:2] in FIRST_GROUPS
     except OSError:
         return False  # who reads it says why
 
@@ -168,7 +171,7 @@ def _check_case(volumes: Mapping[str, Source], where: str | Path) -> None:
             if other != called:
                 raise DataError(
                     f"{where}: the {kind}s {other!r} (volume {volume}) and {called!r} (volume {name}) differ only in "
-                    f"case; {'rename one' if kind == 'volume' else 'use one name'}"
+                    f"case; use one name, or, if these are two, names that differ in more"
                 )
 
 
@@ -177,7 +180,7 @@ def find_volumes(root: str | Path) -> dict[str, Source]:
 
     Expects files of the same names in `root`/images and `root`/masks; an image may lack its mask. Raises DataError for
     a BIDS dataset, a missing folder or one that may not be listed, no data, an invalid name, a volume stored twice, a
-    mask without an image, and patients or sequences that differ only in case.
+    mask without an image, and names that differ only in case.
     """
     root = Path(root)
     if (root / "dataset_description.json").is_file() and not (root / "images").is_dir():
@@ -255,7 +258,7 @@ def read_sheet(path: str | Path) -> dict[str, Source]:
         if not SEQUENCE.fullmatch(row["sequence"]):
             raise DataError(
                 f"{where}: sequence is {row['sequence']!r}; expected a name of letters, digits, `_` and `-`, not "
-                "`all`, `paper` or `property`"
+                f"{RESERVED}"
             )
         if row["subset"] not in ("", *SUBSETS):
             raise DataError(f"{where}: subset is {row['subset']!r}; expected {' or '.join(SUBSETS)}, or none")

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from .. import DataError
+from .dataset import FIRST_GROUPS
 from .geometry import ANGLE, ROUNDING, Geometry, angle
 from .headers import Stored, check_size, flat
 
@@ -78,7 +79,8 @@ class Frame:
 @dataclass
 class Series:
     """The slices of one series. patient, study, space: whose it is and in which coordinates, to compare, never to show;
-    name: as the header says, for messages; files: those of all its slices, of a segmentation too."""
+    name: as the header says, for messages; files: those of all its slices, of a segmentation too; fault: why it cannot
+    be read, since some of it is damaged."""
 
     patient: str = field(repr=False)
     study: str = field(repr=False)
@@ -92,6 +94,7 @@ class Series:
     values: int
     frames: list[Frame] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    fault: str = ""
 
     def key(self, folder: str) -> tuple[str, ...]:
         """What tells this series, in this folder, from others: anonymised ones may lack a UID, or share it."""
@@ -104,25 +107,24 @@ class Series:
 
 
 @quiet()
-def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
+def index(files: Iterable[str | Path]) -> list[Series]:
     """The series in DICOM files, from their headers alone; other files, objects without pixels and screenshots without
-    a place are passed over.
+    a place are passed over, and, with a warning, series without places where there are others.
 
-    Single slices of one patient and study that each have a series of their own are one series. strict: raise DataError,
-    naming the file, for damaged headers, also of a slice that is cut short within its header where others of its series
-    are whole, and for slices without a place; else the log says it, and who reads such a series is told then.
+    Single slices of one patient that each have a series of their own are one series. Damaged headers are told by the
+    `fault` of their series, or of all, where nothing says whose they are. Raises DataError, naming the file, if there
+    is nothing else.
     """
     log = logging.getLogger(__name__)
     found: dict[tuple[str, ...], Series] = {}
     astray: dict[tuple[str, ...], str] = {}  # of a series, a file that does not say where its slices lie
     cut: dict[str, list[str]] = {}  # of a series, its pictures of which not even a size is known
+    faults: dict[str, str] = {}  # of a series, or of an unknown one, the first
     for file in map(str, files):
         try:
             header = _header(file)
         except DataError as error:
-            if strict:
-                raise
-            log.warning("%s", error)
+            faults.setdefault("", str(error))
             continue
         if header is not None and "Rows" not in header and _is_picture(header):
             cut.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(file)
@@ -131,7 +133,7 @@ def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
         if f"{header.get('SOPClassUID', '')}.".startswith(SCREENSHOT) and not _has_place(header):
             log.warning("%s: left out: a screenshot (secondary capture) without a place", file)
             continue
-        key: tuple[str, ...] = (file,)
+        key: tuple[str, ...] = ()  # unknown
         try:
             series = _series(header)
             key = series.key(os.path.dirname(file))
@@ -141,37 +143,48 @@ def index(files: Iterable[str | Path], strict: bool = True) -> list[Series]:
         except FAULTS as error:
             log.info("%s: %s", file, error)
             astray.setdefault(key, file)
-    for key, file in astray.items():
-        others = [series for other, series in found.items() if other != key and series.frames and not series.localiser]
-        whole = key in found and not found[key].frames
-        if strict and not (whole and others):  # it may be the scan that is wanted, or part of it
-            raise DataError(
-                f"{file}: its DICOM header does not say where each slice lies; replace the file, or take it out"
-            )
-        log.warning("%s: left out%s: no header says where a slice lies", file, ", its series" if whole else "")
-        if whole:
-            del found[key]
     for uid, names in cut.items():
         lost = f"{names[0]}: ends within its DICOM header (files of its series that do: {len(names)})"
-        if strict and found and uid in ("", *(series.uid for series in found.values())):  # without one it may be of any
-            raise DataError(f"{lost}, and without them the scan would be shorter; copy them anew")
-        log.warning("%s; left out", lost)
-    each = list(found.values())
-    single = all(len(series.files) == len(series.frames) == 1 for series in each)
-    alike = {(one.patient, one.study, one.space, one.size, one.number, one.name) for one in each}
-    if single and len(each) > 2 and len(alike) == 1:
-        log.info("%d slices, each of a series of its own, taken for one series", len(each))
-        for other in each[1:]:
-            each[0].frames += other.frames
-            each[0].files += other.files
-        return each[:1]
-    return each
+        faults.setdefault(uid, f"{lost}, and without them the scan would be shorter; copy them anew")
+    for key, file in astray.items():
+        told = f"{file}: its DICOM header does not say where each slice lies; replace the file, or take it out"
+        if key and not found[key].frames:
+            del found[key]
+            if any(each.frames and not each.localiser for each in found.values()):
+                log.warning("%s: left out, its series: no header says where a slice lies", file)
+                continue
+            key = ()  # it may be the scan that is wanted
+        faults.setdefault(found[key].uid if key else "", told)
+    series_found = list(found.values())
+    for each in series_found:
+        each.fault = faults.get(each.uid) or faults.get("", "")
+    for uid in faults.keys() - {"", *(each.uid for each in series_found)}:
+        log.warning("%s", faults[uid])
+    if faults and not series_found:
+        raise DataError(next(iter(faults.values())))
+    return _merged(series_found)
+
+
+def _merged(found: list[Series]) -> list[Series]:
+    """The same, or one series, if each is a slice of it: then they have all UIDs in common, or, as ITK writes slices
+    that are given none, not one."""
+    patients = {(one.patient, one.size, one.number, one.name) for one in found}
+    of_all = all(len({getattr(one, uid) for one in found}) in (1, len(found)) for uid in ("study", "space"))
+    single = all(len(each.files) == len(each.frames) == 1 for each in found)
+    if len(found) < 3 or not single or len(patients) > 1 or not of_all:
+        return found
+    logging.getLogger(__name__).info("%d slices, each of a series of its own, taken for one series", len(found))
+    for other in found[1:]:
+        found[0].frames += other.frames
+        found[0].files += other.files
+        found[0].fault = found[0].fault or other.fault
+    return found[:1]
 
 
 def _is_picture(header: Any) -> bool:
-    """Whether a header is of a kind of object that has pixels."""
+    """Whether a header is of a kind of object that has pixels, or cut before it says of which."""
     kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or ""
-    return "Image Storage" in pydicom.uid.UID(kind).name
+    return "Image Storage" in pydicom.uid.UID(kind).name if kind else header.preamble is not None
 
 
 def _has_place(header: Any) -> bool:
@@ -188,7 +201,7 @@ def _header(file: str) -> Any:
         with open(file, "rb") as opened:
             start = opened.read(132)
         sure = start[128:] == b"DICM"
-        if not sure and start[:2] not in (b"\x02\x00", b"\x08\x00"):
+        if not sure and start[:2] not in FIRST_GROUPS:
             return None
         return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS, force=not sure)
     except FAULTS as error:
@@ -248,7 +261,7 @@ def choose(path: str | Path, found: Sequence[Series], wanted: str = "") -> Serie
     """The series of this UID, number or else name; without one the only series that is no localiser and no
     segmentation.
 
-    Raises DataError that lists the series there are.
+    Raises DataError that lists the series there are, or says what is damaged of this one.
     """
     listed = "; ".join(map(str, found[:20])) + ("; ..." if len(found) > 20 else "")
     if wanted:
@@ -266,6 +279,8 @@ def choose(path: str | Path, found: Sequence[Series], wanted: str = "") -> Serie
         )
     if len(found) > 1:
         logging.getLogger(__name__).info("%s: series %s taken, of %s", path, fit[0], listed)
+    if fit[0].fault:
+        raise DataError(fit[0].fault)
     return fit[0]
 
 

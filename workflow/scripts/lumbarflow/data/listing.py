@@ -161,12 +161,19 @@ def list_dicom(root: Path, below: Iterable[tuple[Path, Sequence[str]]] | None = 
 
     below: the folders that are searched, with the names in each; all, if not given.
     """
+    log = logging.getLogger(__name__)
     patients: dict[str, str] = {}
     rows: dict[str, Row] = {}
     masks: dict[str, list[str]] = {}
     nameless, folders = 0, dict[tuple[str, ...], Path]()
     for folder, names in ((folder, names) for folder, _, names in walk(root)) if below is None else below:
-        found = dicom.index((folder / name for name in names), strict=False)
+        try:
+            found = dicom.index(folder / name for name in names)
+        except DataError as error:  # of all that is in this folder
+            log.warning("left out: %s", error)
+            continue
+        for fault in dict.fromkeys(each.fault for each in found if each.fault):
+            log.warning("%s", fault)  # and again by who reads it
         for series in (each for each in found if each.modality != "SEG" and not each.localiser):
             lies = Path(series.frames[0].file).resolve().parent  # of a link, what it leads to
             if (other := folders.setdefault(series.key(str(lies)), lies)) != lies:
@@ -185,7 +192,6 @@ def list_dicom(root: Path, below: Iterable[tuple[Path, Sequence[str]]] | None = 
             rows[row["volume"]] = row | {"mask": "", "uid": series.uid}
         for file in (file for each in found if each.modality == "SEG" for file in each.files):
             masks.setdefault(_referenced(file), []).append(file)
-    log = logging.getLogger(__name__)
     if nameless:
         log.warning(
             "%s: series without a PatientID: %d, listed as one patient, %s; give each patient a name in the sheet",
@@ -195,9 +201,6 @@ def list_dicom(root: Path, below: Iterable[tuple[Path, Sequence[str]]] | None = 
     for row in rows.values():
         uid = row.pop("uid")
         row["mask"] = _only(row["volume"], masks.get(uid, []) if uid and known[uid] == 1 else [])
-        if row["mask"] and not row["mask"].lower().endswith(".dcm"):
-            log.warning("%s: needs the ending .dcm to be read as a mask", row["mask"])
-            row["mask"] = ""
     return list(rows.values())
 
 

@@ -45,26 +45,27 @@ def stored(
     """
     if not image:
         return volumes.read(path, override)
-    grid, log = volumes.read(**image).geometry, logging.getLogger(__name__)
-    surplus = {key: value for key, value in (override or {}).items() if key == "surplus"}
-    if len(surplus) < len(override or {}):
-        try:
-            said = volumes.read(**{**image, "override": surplus}).geometry
-            own = _on(volumes.read(path, surplus), path, said)
-        except DataError as error:  # a header says too little, or what cannot be
-            log.info("%s", error)
-        else:
-            if own.geometry.same(said):
-                from . import writing  # SimpleITK
+    log, changes = logging.getLogger(__name__), dict(override or {})
+    surplus = {key: changes.pop(key) for key in ("surplus",) if key in changes}
+    try:
+        said = volumes.read(**{**image, "override": surplus}).geometry
+        own = _on(volumes.read(path, surplus), path, said)
+    except DataError as error:  # a header says too little, or what cannot be
+        log.info("%s", error)
+        return _on(volumes.read(path, override), path, volumes.read(**image).geometry)
+    if not changes:
+        return own
+    if own.geometry.same(said):
+        from . import writing  # SimpleITK
 
-                return volumes.canonical(writing.stored(own.array, said), grid)
-            differ = f"{path}: its header ({own.geometry}) puts it elsewhere than the image's ({said})"
-            if is_dicom(path):  # the order of its slices is its header's
-                raise DataError(
-                    f"{differ}, so that `overrides` cannot correct both; store it anew on the image's grid, or as NIfTI"
-                )
-            log.warning("%s; `overrides` is taken for the stored axes of both", differ)
-    return _on(volumes.read(path, override), path, grid)
+        return volumes.canonical(writing.stored(own.array, said), said.corrected(**changes).checked(image["path"]))
+    differ = f"{path}: its header ({own.geometry}) puts it elsewhere than the image's ({said})"
+    if is_dicom(path):  # the order of its slices is its header's
+        raise DataError(
+            f"{differ}, so that `overrides` cannot correct both; store it anew on the image's grid, or as NIfTI"
+        )
+    log.warning("%s; `overrides` is taken for the stored axes of both", differ)
+    return volumes.read(path, override)
 
 
 def translated(volume: volumes.Volume, path: str | Path, scheme: Mapping[str, Any] | None = None) -> volumes.Volume:

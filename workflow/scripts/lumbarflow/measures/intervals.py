@@ -56,9 +56,9 @@ def _interval(value: float, without: NDArray[np.float64], scale: str) -> tuple[f
     # of a mean, this is the standard deviation over the root of the number
     error = np.sqrt((number - 1) / number * ((without - value) ** 2).sum())
     if error == 0:
-        # that all are 0, or 1, does not make it certain of the next patient
-        at_end = scale != "difference" and value in (0, 1)
-        return (np.nan, np.nan) if at_end else (value, value)
+        # that all are 0, or a share 1, does not make it certain of the next patient
+        ends = {"share": (0, 1), "length": (0,), "difference": ()}[scale]
+        return (np.nan, np.nan) if value in ends else (value, value)
     forward, back, slope = SCALES[scale]
     reach = stats.t.ppf(0.975, number - 1) * error * slope(value)
     return float(back(forward(value) - reach)), float(back(forward(value) + reach))
