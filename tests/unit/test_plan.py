@@ -66,6 +66,12 @@ def test_folds_seeds_and_sequences_multiply():
     assert plan.manifests == {Manifest("sound", "lut", s, "labelled"): ["together", "across"] for s in ("t1", "t2")}
 
 
+def test_folds_stand_in_order():
+    """nnU-Net counts them by their place in a file that another order would not make anew."""
+    plan = make({"run": ["sound"], "experiments": {"sound": {"folds": [1, 0]}}})
+    assert [run.fold for run in plan.runs[:2]] == [0, 1]
+
+
 def test_no_exact_labels_no_costs_of_a_repair():
     labels = {"lut": {"method": "apta"}}
     plan = make({"labels": labels, "run": ["released"]})

@@ -50,6 +50,7 @@ rule cost_table:
     input:
         predictions=get_each(rules.predict.output.table, PLAN.runs),
         splits=get_each(rules.split.output[0], PLAN.runs),
+        about=get_each(rules.train.output.about, PLAN.trainings),
     output:
         expand("results/tables/rivals_cost.{ending}", ending=["csv", "md", "tex", "html"]),
     log:

@@ -29,6 +29,7 @@ rule segment_scan:
     params:
         code=source.digest("segment_scan", config["modules"]),
         modules=config["modules"],
+        backend=os.environ.get("KERAS_BACKEND", "tensorflow"),
         # which of the models comes with the software: by its content, since its path is another one in another clone
         shipped=lambda wildcards: [
             source.shipped_digest() if path == SHIPPED else "" for path in PLAN.models_of(wildcards.scan)

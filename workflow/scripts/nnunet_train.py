@@ -11,7 +11,9 @@ def main(snakemake):
 
     params, preprocessed = snakemake.params, Path(snakemake.input.preprocessed)
     output, settings = Path(snakemake.output.trained), params.settings
-    plans = [preprocessed / nnunet.DATASET / name for name in (f"{nnunet.PLANS}.json", "splits_final.json")]
+    folder = preprocessed / nnunet.DATASET
+    # and the labels: the plans alone know no classes
+    plans = [folder / f"{nnunet.PLANS}.json", folder / "splits_final.json", *sorted(folder.glob("gt_segmentations/*"))]
     # beside the output, not in it: Snakemake deletes outputs before a rerun
     decisive = {"settings": settings, "code": params.code, "fold": params.fold}
     states = nnunet.resumed(output.with_name("resume"), decisive, plans)
@@ -26,6 +28,8 @@ def main(snakemake):
     told = " ".join(str(settings[name]) for name in ("epochs", "iterations", "batch_size"))
     nnunet.call(command, arguments, folders, snakemake.threads, told)
     shutil.rmtree(output, ignore_errors=True)
+    for path in states.rglob("*.part"):  # of a kill while it was written
+        path.unlink()
     states.rename(output)
     shutil.rmtree(states.parent, ignore_errors=True)
 

@@ -1,11 +1,14 @@
 """Rule train: one network on one split."""
 
+import os
+
 from lumbarflow.job import run
 
 
 def main(snakemake):
     from lumbarflow.learning import device
 
+    os.environ["KERAS_BACKEND"] = snakemake.params.backend  # which some executors do not pass on
     used = device.choose(snakemake.params.device, snakemake.threads)
     import shutil
     from pathlib import Path

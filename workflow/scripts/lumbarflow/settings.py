@@ -513,7 +513,8 @@ def load(config: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
         check(settings, experiment_schema(config, name, folder), key)
         _check_variants(key, settings)
         _check_experiment(key, settings, config)
-        resolved[name] = settings
+        # in order: nnU-Net counts folds by their place, and Snakemake takes no other order for a change
+        resolved[name] = {**settings, "folds": sorted(settings["folds"])}
     if config["baseline"] and config["baseline"] not in config["run"]:
         raise DataError(
             f"config.baseline: {config['baseline']!r} is not run, so that nothing can be compared with it; add it to "

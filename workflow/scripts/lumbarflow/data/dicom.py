@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from .. import DataError
-from .dataset import FIRST_GROUPS
+from .dataset import FIRST_GROUPS, parts
 from .geometry import ANGLE, ROUNDING, Geometry, angle
 from .headers import Stored, check_size, flat
 
@@ -300,7 +300,7 @@ def read(path: str | Path, wanted: str = "") -> Stored:
 
 
 def _files(path: str | Path) -> list[str]:
-    return sorted(entry.path for entry in os.scandir(path) if entry.is_file()) if os.path.isdir(path) else [str(path)]
+    return parts(path) if os.path.isdir(path) else [str(path)]
 
 
 @quiet()

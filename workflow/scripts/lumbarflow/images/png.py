@@ -50,7 +50,7 @@ def read(path: str | Path, digest: str | None = None) -> NDArray[np.uint8]:
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: is missing; delete the .csv of the same name and run again") from None
+        raise DataError(f"{path}: is missing; delete the .csv that lists it and run again") from None
     if digest and sha256(content) != digest:
         raise DataError(f"{path}: is not the file its table describes; delete it and its .csv and run again")
     return decode(content, path)
