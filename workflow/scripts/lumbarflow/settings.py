@@ -455,12 +455,13 @@ def _check_experiment(key: str, settings: Mapping[str, Any], config: Mapping[str
             f"{key}.cross_test: {foreign[0]!r} is not among config.sequences ({', '.join(config['sequences'])}); add "
             "it there, or take it away here"
         )
-    if settings["cross_test"] and settings["train_on"] == "all":
+    own = config["experiments"][key.rpartition(".")[2]] or {}  # what is inherited may well have no effect
+    if own.get("cross_test") and settings["train_on"] == "all":
         raise DataError(
             f"{key}.cross_test: a network that is trained on all sequences knows each of them; use train_on: each, or "
             "leave cross_test empty"
         )
-    if settings["augmentation"]["reverse"] and not settings["network"]["neighbours"]:
+    if (own.get("augmentation") or {}).get("reverse") and not settings["network"]["neighbours"]:
         raise DataError(
             f"{key}.augmentation.reverse: exchanges the neighbours of a slice, and network.neighbours is 0; set one of "
             "them"
